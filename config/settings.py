@@ -1,0 +1,293 @@
+"""Settings: read once at the start, frozen, and wrong ones stop the program with a sentence.
+
+This is the only module that reads the environment.
+Precedence: environment, ``.env`` in the checkout, ``fennel.toml`` in the home folder, and the defaults in
+``config/fennel.toml``, which is the list of all keys.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from pathlib import Path
+from typing import Literal
+
+from dotenv import dotenv_values
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+from pydantic_settings import SettingsError as PydanticSettingsError
+
+from contract.errors import FennelError
+
+DEFAULTS_FILE = Path(__file__).with_name("fennel.toml")
+CHECKOUT = Path(__file__).resolve().parent.parent
+DOTENV_FILE = CHECKOUT / ".env"
+PREFIX = "FENNEL_"
+# Not in the file: where everything is, and which Redis server program `fennel up` runs.
+OUTSIDE_THE_FILE = ("FENNEL_HOME", "FENNEL_REDIS_SERVER")
+SUPERVISOR_PREFIX = "FENNEL_SUPERVISOR_"
+MAX_SOCKET_PATH_BYTES = 107
+
+
+class SettingsError(FennelError):
+    """A setting that cannot be used; the sentence names the key, the value and what is wanted."""
+
+
+class Section(BaseModel):
+    """Base of the sections: frozen, and refusing keys that it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class RedisSettings(Section):
+    """Where the queue is."""
+
+    url: str
+    port: int = Field(ge=0, le=65535)
+
+
+class QueueSettings(Section):
+    """How long a question may wait, and how many may."""
+
+    max_queued: int = Field(ge=1)
+    queued_notice_after_s: float = Field(gt=0)
+    answer_ttl_s: float = Field(gt=0)
+
+
+class WorkerSettings(Section):
+    """How many questions are answered at a time, and what happens when a worker stops."""
+
+    processes: int = Field(ge=1, le=64)
+    max_in_flight: int = Field(ge=1, le=1024)
+    job_timeout_s: float = Field(gt=0)
+    drain_s: float = Field(ge=0)
+    lease_s: float = Field(ge=2)
+    max_reclaims: int = Field(ge=0)
+    partial_interval_s: float = Field(gt=0)
+
+
+class EngineSettings(Section):
+    """The language model."""
+
+    kind: Literal["transformers", "echo"]
+    model: str = Field(min_length=1)
+    device: Literal["auto", "cpu", "cuda"]
+    dtype: Literal["auto", "float32", "bfloat16", "float16"]
+    threads: int = Field(ge=0, le=1024)
+    max_prompt_tokens: int = Field(ge=64)
+    max_new_tokens: int = Field(ge=1)
+    start_timeout_s: float = Field(gt=0)
+    step_timeout_s: float = Field(gt=0)
+
+
+class KnowledgeSettings(Section):
+    """How documents are cut and found."""
+
+    embedder: Literal["use-multilingual"]
+    max_file_mb: int = Field(ge=1)
+    passage_tokens: int = Field(ge=20)
+    passages: int = Field(ge=1, le=20)
+
+
+class GateSettings(Section):
+    """When to say that it is not here."""
+
+    min_score: float = Field(ge=0, le=1)
+
+
+class ConversationSettings(Section):
+    """How much of a thread is remembered."""
+
+    ttl_s: float = Field(gt=0)
+    max_turns: int = Field(ge=0)
+
+
+class BotSettings(Section):
+    """The same on every platform."""
+
+    name: str = Field(min_length=1, pattern=r"^\S+$")
+    delivery_interval_s: float = Field(gt=0)
+
+
+class SlackSettings(Section):
+    """The Slack app."""
+
+    bot_token: SecretStr
+    app_token: SecretStr
+    signing_secret: SecretStr
+    api_url: str
+
+
+class LarkSettings(Section):
+    """The Lark or Feishu app."""
+
+    app_id: str
+    app_secret: SecretStr
+    verification_token: SecretStr
+    encrypt_key: SecretStr
+    domain: str
+
+
+class WecomSettings(Section):
+    """The WeCom AI bot."""
+
+    bot_id: str
+    secret: SecretStr
+    token: SecretStr
+    aes_key: SecretStr
+    ws_url: str
+
+
+class LogSettings(Section):
+    """What is logged, and how."""
+
+    level: Literal["debug", "info", "warning", "error"]
+    format: Literal["console", "json"]
+
+
+class Settings(BaseSettings):
+    """All settings. `home` is the one folder that holds all state."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        env_file=DOTENV_FILE,
+        env_ignore_empty=False,
+        extra="forbid",
+        frozen=True,
+    )
+
+    home: Path = Field(default_factory=lambda: _home())
+    redis: RedisSettings
+    queue: QueueSettings
+    worker: WorkerSettings
+    engine: EngineSettings
+    knowledge: KnowledgeSettings
+    gate: GateSettings
+    conversation: ConversationSettings
+    bot: BotSettings
+    slack: SlackSettings
+    lark: LarkSettings
+    wecom: WecomSettings
+    log: LogSettings
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 -- the base class names it
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The sources, the strongest first."""
+        files = [_home() / "fennel.toml", DEFAULTS_FILE]
+        return (
+            init_settings,
+            env_settings,
+            dotenv_settings,
+            *(TomlConfigSettingsSource(settings_cls, toml_file=file) for file in files),
+        )
+
+    @field_validator("home", mode="after")
+    @classmethod
+    def _absolute(cls, home: Path) -> Path:
+        return home.expanduser().absolute()
+
+    @property
+    def run_folder(self) -> Path:
+        """Sockets and pid files; mode 0700."""
+        return self.home / "run"
+
+    @property
+    def logs_folder(self) -> Path:
+        """What the programs print."""
+        return self.home / "logs"
+
+    @property
+    def models_folder(self) -> Path:
+        """Model weights."""
+        return self.home / "models"
+
+    @property
+    def index_file(self) -> Path:
+        """The knowledge base."""
+        return self.home / "knowledge" / "index.sqlite3"
+
+    @property
+    def redis_socket(self) -> Path:
+        """The embedded server's unix socket."""
+        return self.run_folder / "redis.sock"
+
+    @property
+    def redis_url(self) -> str:
+        """The server that everything uses."""
+        return self.redis.url or f"unix://{self.redis_socket}"
+
+    def make_folders(self) -> None:
+        """Make the home folder and what stands in it; raises SettingsError where it cannot be written."""
+        try:
+            for folder in (self.home, self.run_folder, self.logs_folder, self.models_folder, self.index_file.parent):
+                folder.mkdir(parents=True, exist_ok=True)
+            self.run_folder.chmod(0o700)
+            probe = self.run_folder / f".probe-{os.getpid()}"
+            probe.write_text("may this folder be written?\n")
+            probe.unlink()
+        except OSError as error:
+            raise SettingsError(
+                f"FENNEL_HOME={self.home} cannot be written ({error.strerror}): name a folder that can, "
+                f"or free some space"
+            ) from error
+        if len(os.fsencode(self.redis_socket)) > MAX_SOCKET_PATH_BYTES:
+            raise SettingsError(
+                f"FENNEL_HOME={self.home} is too long a path for the sockets in it "
+                f"(a socket's path has {MAX_SOCKET_PATH_BYTES} bytes at most): name a shorter one"
+            )
+
+
+def load_settings() -> Settings:
+    """Read all settings; raises SettingsError with one sentence for the first thing that is wrong."""
+    try:
+        with DEFAULTS_FILE.open("rb") as file:
+            known = {(section, key) for section, keys in tomllib.load(file).items() for key in keys}
+        for name in sorted(os.environ):
+            if name.startswith(PREFIX) and name not in OUTSIDE_THE_FILE and not name.startswith(SUPERVISOR_PREFIX):
+                _check_known(known, name)
+        return Settings()
+    except ValidationError as error:
+        raise SettingsError(_sentence(error)) from error
+    except (PydanticSettingsError, tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise SettingsError(f"the settings cannot be read: {error}") from error
+
+
+def _home() -> Path:
+    named = os.environ.get("FENNEL_HOME") or dotenv_values(DOTENV_FILE).get("FENNEL_HOME")
+    return Path(named or CHECKOUT / "var").expanduser().absolute()
+
+
+def _check_known(known: set[tuple[str, str]], name: str) -> None:
+    section, _, key = name.removeprefix(PREFIX).lower().partition("__")
+    if (section, key) in known:
+        return
+    names = [f"{PREFIX}{one}__{other}".upper() for one, other in known]
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    hint = f" (did you mean {near[0]}?)" if near else ""
+    raise SettingsError(f"{name} is no setting of Fennel{hint}; config/fennel.toml lists them all")
+
+
+def _sentence(error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    path = [str(part) for part in first["loc"]]
+    name = PREFIX + "__".join(path).upper()
+    if first["type"] == "extra_forbidden":
+        return f"{name} is no setting of Fennel; config/fennel.toml lists them all"
+    # A secret's value must not reach a log, even where it is wrong.
+    secret = any(word in path[-1] for word in ("token", "secret", "key", "url"))
+    shown = "(not shown)" if secret else repr(first["input"])
+    return f"{name}={shown} cannot be used: {first['msg'][0].lower()}{first['msg'][1:]}"

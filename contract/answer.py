@@ -1,0 +1,88 @@
+"""An answer: what goes back to the chat, whole or as far as it is made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, ClassVar, Self
+
+from contract.wire import WireRecord, need
+
+
+class Outcome(StrEnum):
+    """How a question ended. Everything but ANSWERED and SMALL_TALK is said by a fixed sentence."""
+
+    ANSWERED = "answered"
+    NOT_FOUND = "not_found"  # nothing in the knowledge base answers it
+    SMALL_TALK = "small_talk"  # a greeting or thanks: a short friendly word
+    FAILED = "failed"  # something of ours broke
+    EXPIRED = "expired"  # waited longer than answer_ttl_s
+    BUSY = "busy"  # the queue was full
+    STOPPED = "stopped"  # stopped by a person
+    REFUSED = "refused"  # empty, too long: `reason` says which
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """A passage that an answer rests on. `source` is the document's path or URL, `quote` its own words."""
+
+    title: str
+    source: str
+    quote: str
+
+    def __post_init__(self) -> None:
+        for name in ("title", "source", "quote"):
+            need(getattr(self, name), str, name)
+
+
+@dataclass(frozen=True, slots=True)
+class PartialAnswer(WireRecord):
+    """The answer's whole text so far. An empty text says that the work on it has begun. May be lost."""
+
+    KIND: ClassVar[str] = "partial"
+
+    question_id: str
+    text: str
+
+    def __post_init__(self) -> None:
+        need(self.question_id, str, "question_id")
+        need(self.text, str, "text")
+
+
+@dataclass(frozen=True, slots=True)
+class FinalAnswer(WireRecord):
+    """The end of a question; there is exactly one for each that was accepted.
+
+    `question` is its wire form, so that whoever delivers needs nothing else.
+    `reason` is for the asker's eyes: a key of the fixed sentences, never a traceback.
+    Times are milliseconds since the question was accepted.
+    """
+
+    KIND: ClassVar[str] = "final"
+
+    question: str
+    outcome: Outcome
+    text: str = ""
+    citations: tuple[Citation, ...] = ()
+    reason: str = ""
+    queued_ms: int = 0
+    first_text_ms: int = 0
+    total_ms: int = 0
+
+    def __post_init__(self) -> None:
+        need(self.question, str, "question")
+        need(self.text, str, "text")
+        need(self.reason, str, "reason")
+        for name in ("queued_ms", "first_text_ms", "total_ms"):
+            need(getattr(self, name), int, name)
+
+    @classmethod
+    def from_body(cls, body: Mapping[str, Any]) -> Self:
+        """Build it from JSON, where an outcome is a word and a citation an object."""
+        values = dict(body)
+        values["outcome"] = Outcome(values["outcome"])
+        values["citations"] = tuple(
+            Citation(str(one["title"]), str(one["source"]), str(one["quote"])) for one in values.get("citations", ())
+        )
+        return super().from_body(values)

@@ -1,0 +1,95 @@
+"""The engine: what answers a prompt with text, many prompts at a time.
+
+An engine lives in the engine process alone (`workers/engine/process.py`), which calls `step()` in a loop.
+The implementations stand in `workers/engine/engines/`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from contract.errors import FennelError
+
+
+class EngineError(FennelError):
+    """The engine cannot answer; the sentence says why and what to do."""
+
+
+class ModelError(EngineError):
+    """The model cannot be loaded: missing files, too little memory, unknown id. Starting again would not help."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChatTurn:
+    """One turn of the prompt, in the terms of chat templates."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationRequest:
+    """One prompt and the limits of its answer. `temperature` 0 is greedy; `seed` makes sampling repeatable."""
+
+    id: str
+    turns: tuple[ChatTurn, ...]
+    max_new_tokens: int
+    temperature: float = 0.0
+    seed: int = 0
+
+
+FinishReason = Literal["stop", "length", "cancelled", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationEvent:
+    """What became of a request since the last step: text that was added, and at the end the reason for it.
+
+    The texts of a request's events, joined, are its answer; a character is never cut in two.
+    `error` is a sentence where `finish` is "error".
+    """
+
+    id: str
+    text: str = ""
+    finish: FinishReason | None = None
+    error: str = ""
+    prompt_tokens: int = 0
+    new_tokens: int = 0
+
+
+class Engine(ABC):
+    """Answers prompts. Called from one thread only; one request's failure never touches another's answer."""
+
+    @abstractmethod
+    def load(self, progress: Callable[[str, float], None]) -> None:
+        """Load the weights and answer one warm-up prompt; `progress(what, share)` is told how far it is, 0 to 1.
+
+        Raises ModelError where it cannot.
+        """
+
+    @abstractmethod
+    def add(self, request: GenerationRequest) -> None:
+        """Take a request; it joins the running batch at the next step. A bad one ends with an event "error"."""
+
+    @abstractmethod
+    def cancel(self, request_id: str) -> None:
+        """Give up a request: it ends with an event "cancelled" at the next step. Unknown ids are ignored."""
+
+    @abstractmethod
+    def step(self) -> list[GenerationEvent]:
+        """Bring every request a step further; returns at once with nothing where there is none."""
+
+    @property
+    @abstractmethod
+    def busy(self) -> bool:
+        """Whether a step would do something."""
+
+    def fits(self, turns: tuple[ChatTurn, ...]) -> bool:  # noqa: ARG002 -- engines without a limit ignore it
+        """Whether a prompt is within the engine's limit."""
+        return True
+
+    def close(self) -> None:  # noqa: B027 -- nothing to free is a good answer
+        """Free what `load` took."""
