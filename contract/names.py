@@ -11,13 +11,15 @@ DEDUPE_TTL_S = SECONDS_A_DAY
 """How long the same event is recognised. Lark delivers again for up to 7.1 h, Slack for 6 min."""
 RESULT_TTL_S = 3_600
 FAILURE_TTL_S = 7 * SECONDS_A_DAY
+DELIVERY_TTL_S = 7 * SECONDS_A_DAY
+MAX_TURNS_KEPT = 50
 PARTIALS_KEPT = 10_000
 DELIVERY_GROUP = "delivery"
 
 
-def seen_key(question_id: str) -> str:
-    """Set while a second delivery of the question's event has to be recognised."""
-    return f"fennel:seen:{question_id}"
+def question_key(question_id: str) -> str:
+    """The question's wire form; while it is there, a second delivery of its event is recognised."""
+    return f"fennel:question:{question_id}"
 
 
 def open_key(platform: str) -> str:
@@ -33,6 +35,11 @@ def thread_key(conversation: str) -> str:
 def waiting_key(conversation: str) -> str:
     """Sorted set: the thread's later questions, by the time they were asked."""
     return f"fennel:waiting:{conversation}"
+
+
+def threads_key() -> str:
+    """Set: the conversations that have questions waiting behind one another."""
+    return "fennel:threads"
 
 
 def turns_key(conversation: str) -> str:
@@ -51,7 +58,7 @@ def partials_stream(platform: str) -> str:
 
 
 def delivery_key(question_id: str) -> str:
-    """Hash: how far the delivery of this question's answer is."""
+    """Hash: how the question ended (`outcome`), and how far the delivery of its answer is (the bot's fields)."""
     return f"fennel:delivery:{question_id}"
 
 
@@ -68,3 +75,14 @@ def engine_key(worker: str) -> str:
 def reclaims_key(question_id: str) -> str:
     """Counts how often the question was taken back from a worker that died with it."""
     return f"fennel:reclaims:{question_id}"
+
+
+def job_key(question_id: str) -> str:
+    """RQ's hash of the job; a question's job has the question's id."""
+    return f"rq:job:{question_id}"
+
+
+QUEUE_KEY = f"rq:queue:{QUEUE}"
+QUEUES_KEY = "rq:queues"
+DEFERRED_KEY = f"rq:deferred:{QUEUE}"
+CANCELED_KEY = f"rq:canceled:{QUEUE}"

@@ -1,0 +1,30 @@
+"""A chat message: what a platform's event says, in the words of all platforms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class ChatMessage:
+    """One message that a person (or a bot) wrote in a chat.
+
+    `thread` is the conversation it belongs to: the platform's thread, or the channel where it has none.
+    `text` is as the person wrote it, without the mention of us. `at_s` is the platform's time, since the epoch.
+    `address` is what the platform needs to answer it later; nobody else reads it.
+    """
+
+    platform: str
+    tenant: str
+    channel: str
+    thread: str
+    message_id: str
+    sender: str
+    sender_name: str
+    text: str
+    at_s: float
+    mentions_us: bool
+    is_direct: bool = False
+    from_bot: bool = False
+    address: Mapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,267 @@
+"""What has to happen in Redis in one step, as Lua: accepting a question, ending it, taking it back.
+
+Each is sent whole with EVAL: a server that was restarted has forgotten what was loaded before, and inside a
+transaction there is no second try. The functions below build the arguments, so that both sides agree on them.
+
+A thread's questions are answered in order: The key `thread_key` holds the one that is queued or executing, the later ones
+wait in `waiting_key` (and, for RQ's tools, in its registry of deferred jobs). Ending a question lets the next one go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from contract import names
+from contract.answer import FinalAnswer
+from contract.question import Question
+from contract.turn import Turn
+
+# A head whose job is gone or over (`rq empty`, `rq requeue`) must not hold up its thread for ever.
+_FUNCTIONS = """
+local function is_alive(id)
+  local status = redis.call('HGET', 'rq:job:' .. id, 'status')
+  return status == 'queued' or status == 'started' or status == 'scheduled'
+end
+
+local function let_next_go(id, thread, waiting, queue, deferred, threads, conversation)
+  local head = redis.call('GET', thread)
+  if head and head ~= id and is_alive(head) then return end
+  while true do
+    local popped = redis.call('ZPOPMIN', waiting)
+    if #popped == 0 then
+      redis.call('DEL', thread)
+      redis.call('SREM', threads, conversation)
+      return
+    end
+    local next_id = popped[1]
+    redis.call('ZREM', deferred, next_id)
+    if redis.call('EXISTS', 'rq:job:' .. next_id) == 1 then
+      redis.call('SET', thread, next_id)
+      redis.call('HSET', 'rq:job:' .. next_id, 'status', 'queued')
+      redis.call('RPUSH', queue, next_id)
+      return
+    end
+  end
+end
+
+-- The one place where a question gets its end. A failed one may still be answered, after `rq requeue`.
+local function tell(delivery, answers, outcome, final, ttl)
+  local before = redis.call('HGET', delivery, 'outcome')
+  if before and not (before == 'failed' and outcome ~= 'failed') then return 0 end
+  redis.call('HSET', delivery, 'outcome', outcome)
+  redis.call('EXPIRE', delivery, ttl)
+  redis.call('XADD', answers, '*', 'final', final)
+  return 1
+end
+"""
+
+ACCEPT = (
+    _FUNCTIONS
+    + """
+local question, job, queue, queues, thread, waiting, deferred, threads, open, delivery, answers = unpack(KEYS)
+local id, wire, dedupe_ttl, max_queued, asked_at, accepted_at, conversation, busy, delivery_ttl = unpack(ARGV)
+if redis.call('EXISTS', question) == 1 then return {'duplicate', 0} end
+redis.call('SET', question, wire, 'EX', dedupe_ttl)
+redis.call('ZADD', open, accepted_at, id)
+local before = redis.call('LLEN', queue) + redis.call('ZCARD', deferred)
+if before >= tonumber(max_queued) then
+  tell(delivery, answers, 'busy', busy, delivery_ttl)
+  return {'busy', before}
+end
+redis.call('HSET', job, unpack(ARGV, 10))
+redis.call('SADD', queues, queue)
+local head = redis.call('GET', thread)
+if head and is_alive(head) then
+  redis.call('HSET', job, 'status', 'deferred')
+  redis.call('ZADD', waiting, asked_at, id)
+  redis.call('ZADD', deferred, '+inf', id)
+  redis.call('SADD', threads, conversation)
+  return {'waiting', before}
+end
+redis.call('SET', thread, id)
+redis.call('HSET', job, 'status', 'queued')
+redis.call('RPUSH', queue, id)
+return {'queued', before}
+"""
+)
+
+SAY = (
+    _FUNCTIONS
+    + """
+local question, open, delivery, answers = unpack(KEYS)
+local id, wire, dedupe_ttl, accepted_at, outcome, final, delivery_ttl = unpack(ARGV)
+if redis.call('EXISTS', question) == 1 then return 0 end
+redis.call('SET', question, wire, 'EX', dedupe_ttl)
+redis.call('ZADD', open, accepted_at, id)
+return tell(delivery, answers, outcome, final, delivery_ttl)
+"""
+)
+
+FINISH = (
+    _FUNCTIONS
+    + """
+local delivery, answers, turns, thread, waiting, queue, deferred, threads = unpack(KEYS)
+local id, outcome, final, turn, turns_kept, turns_ttl, conversation, delivery_ttl = unpack(ARGV)
+local told = tell(delivery, answers, outcome, final, delivery_ttl)
+if told == 1 and turn ~= '' then
+  redis.call('RPUSH', turns, turn)
+  redis.call('LTRIM', turns, -tonumber(turns_kept), -1)
+  redis.call('EXPIRE', turns, turns_ttl)
+end
+let_next_go(id, thread, waiting, queue, deferred, threads, conversation)
+return told
+"""
+)
+
+TAKE_BACK = (
+    _FUNCTIONS
+    + """
+local delivery, answers, thread, waiting, queue, deferred, threads, job, canceled = unpack(KEYS)
+local id, outcome, final, conversation, delivery_ttl = unpack(ARGV)
+local was_queued = redis.call('LREM', queue, 0, id) + redis.call('ZREM', waiting, id)
+redis.call('ZREM', deferred, id)
+if was_queued == 0 and redis.call('EXISTS', job) == 1 then
+  return 0
+end
+if redis.call('EXISTS', job) == 1 then
+  redis.call('HSET', job, 'status', 'canceled')
+  redis.call('EXPIRE', job, 3600)
+  redis.call('ZADD', canceled, '+inf', id)
+end
+local told = tell(delivery, answers, outcome, final, delivery_ttl)
+let_next_go(id, thread, waiting, queue, deferred, threads, conversation)
+return told
+"""
+)
+
+UNBLOCK = (
+    _FUNCTIONS
+    + """
+local thread, waiting, queue, deferred, threads = unpack(KEYS)
+let_next_go('', thread, waiting, queue, deferred, threads, ARGV[1])
+return 1
+"""
+)
+
+ScriptCall = tuple[str, int, list[str]]
+"""What EVAL wants: the script, how many keys, the keys and then the arguments."""
+
+
+def _call(script: str, keys: list[str], arguments: list[object]) -> ScriptCall:
+    return script, len(keys), [*keys, *(str(argument) for argument in arguments)]
+
+
+def accept(question: Question, job_fields: Mapping[str, str], max_queued: int, busy: FinalAnswer) -> ScriptCall:
+    """Store the question, recognise it later, and queue its job: all of it or nothing.
+
+    EVAL gives ``[what, before]``: what is ``queued``, ``waiting`` (behind another of its thread), ``duplicate``
+    or ``busy`` (the queue is full, and `busy` has become its answer); before is how many wait already.
+    """
+    conversation = question.conversation
+    keys = [
+        names.question_key(question.id),
+        names.job_key(question.id),
+        names.QUEUE_KEY,
+        names.QUEUES_KEY,
+        names.thread_key(conversation),
+        names.waiting_key(conversation),
+        names.DEFERRED_KEY,
+        names.threads_key(),
+        names.open_key(question.platform),
+        names.delivery_key(question.id),
+        names.answers_stream(question.platform),
+    ]
+    arguments: list[object] = [
+        question.id,
+        question.to_wire(),
+        names.DEDUPE_TTL_S,
+        max_queued,
+        question.asked_at_s,
+        question.accepted_at_s,
+        conversation,
+        busy.to_wire(),
+        names.DELIVERY_TTL_S,
+    ]
+    return _call(ACCEPT, keys, arguments + [part for pair in job_fields.items() for part in pair])
+
+
+def say(question: Question, final: FinalAnswer) -> ScriptCall:
+    """Answer without asking anybody, once for each event: too long, over the limit. EVAL gives 1, or 0 if known."""
+    keys = [
+        names.question_key(question.id),
+        names.open_key(question.platform),
+        names.delivery_key(question.id),
+        names.answers_stream(question.platform),
+    ]
+    arguments: list[object] = [
+        question.id,
+        question.to_wire(),
+        names.DEDUPE_TTL_S,
+        question.accepted_at_s,
+        final.outcome.value,
+        final.to_wire(),
+        names.DELIVERY_TTL_S,
+    ]
+    return _call(SAY, keys, arguments)
+
+
+def finish(question: Question, final: FinalAnswer, turn: Turn | None, turns_ttl_s: float) -> ScriptCall:
+    """End a question and let the next one of its thread go. EVAL gives 1, or 0 where it had its end already."""
+    conversation = question.conversation
+    keys = [
+        names.delivery_key(question.id),
+        names.answers_stream(question.platform),
+        names.turns_key(conversation),
+        names.thread_key(conversation),
+        names.waiting_key(conversation),
+        names.QUEUE_KEY,
+        names.DEFERRED_KEY,
+        names.threads_key(),
+    ]
+    arguments: list[object] = [
+        question.id,
+        final.outcome.value,
+        final.to_wire(),
+        turn.to_wire() if turn else "",
+        names.MAX_TURNS_KEPT,
+        max(1, int(turns_ttl_s)),
+        conversation,
+        names.DELIVERY_TTL_S,
+    ]
+    return _call(FINISH, keys, arguments)
+
+
+def take_back(question: Question, final: FinalAnswer) -> ScriptCall:
+    """End a question that no worker has begun (or whose job is gone). EVAL gives 0 where a worker has it."""
+    conversation = question.conversation
+    keys = [
+        names.delivery_key(question.id),
+        names.answers_stream(question.platform),
+        names.thread_key(conversation),
+        names.waiting_key(conversation),
+        names.QUEUE_KEY,
+        names.DEFERRED_KEY,
+        names.threads_key(),
+        names.job_key(question.id),
+        names.CANCELED_KEY,
+    ]
+    arguments: list[object] = [
+        question.id,
+        final.outcome.value,
+        final.to_wire(),
+        conversation,
+        names.DELIVERY_TTL_S,
+    ]
+    return _call(TAKE_BACK, keys, arguments)
+
+
+def unblock(conversation: str) -> ScriptCall:
+    """Let a thread go on whose head is gone; does nothing where the head is alive."""
+    keys = [
+        names.thread_key(conversation),
+        names.waiting_key(conversation),
+        names.QUEUE_KEY,
+        names.DEFERRED_KEY,
+        names.threads_key(),
+    ]
+    return _call(UNBLOCK, keys, [conversation])
