@@ -3,8 +3,9 @@
 Each is sent whole with EVAL: a server that was restarted has forgotten what was loaded before, and inside a
 transaction there is no second try. The functions below build the arguments, so that both sides agree on them.
 
-A thread's questions are answered in order: The key `thread_key` holds the one that is queued or executing, the later ones
-wait in `waiting_key` (and, for RQ's tools, in its registry of deferred jobs). Ending a question lets the next one go.
+A thread's questions are answered in order: `thread_key` names the one that is queued or executing, and the later
+ones wait in `waiting_key` (and, for RQ's tools, in its registry of deferred jobs). Ending a question lets the next
+one of its thread go.
 """
 
 from __future__ import annotations
