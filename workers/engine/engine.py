@@ -6,8 +6,9 @@ The implementations stand in `workers/engine/engines/`.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -41,7 +42,7 @@ class GenerationRequest:
     seed: int = 0
 
 
-FinishReason = Literal["stop", "length", "cancelled", "error"]
+FinishReason = Literal["stop", "length", "cancelled", "too_long", "error"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,8 @@ class GenerationEvent:
     """What became of a request since the last step: text that was added, and at the end the reason for it.
 
     The texts of a request's events, joined, are its answer; a character is never cut in two.
-    `error` is a sentence where `finish` is "error".
+    `error` is a sentence where `finish` is "error" or "too_long"; "too_long" is for a prompt beyond the engine's limit,
+    and `prompt_tokens` says by how much.
     """
 
     id: str
@@ -58,6 +60,22 @@ class GenerationEvent:
     error: str = ""
     prompt_tokens: int = 0
     new_tokens: int = 0
+
+
+def fault_of(request: GenerationRequest) -> str:
+    """What is wrong with a request whatever the engine, as a sentence; empty where nothing is."""
+    if not any(turn.content.strip() for turn in request.turns):
+        return "the prompt is empty"
+    if request.max_new_tokens < 1:
+        return f"an answer of {request.max_new_tokens} tokens was asked for; one is the least"
+    if not 0 <= request.temperature < math.inf:
+        return f"the temperature {request.temperature} is no number from 0 on"
+    return ""
+
+
+def without_surrogates(text: str) -> str:
+    """The text with halves of UTF-16 pairs joined, and lone ones replaced by U+FFFD: no tokenizer takes them."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 class Engine(ABC):
@@ -72,7 +90,10 @@ class Engine(ABC):
 
     @abstractmethod
     def add(self, request: GenerationRequest) -> None:
-        """Take a request; it joins the running batch at the next step. A bad one ends with an event "error"."""
+        """Take a request; it joins the running batch at the next step. A bad one ends with an event "error".
+
+        Raises nothing for a request that is merely bad: its event says so at the next step.
+        """
 
     @abstractmethod
     def cancel(self, request_id: str) -> None:
@@ -87,9 +108,10 @@ class Engine(ABC):
     def busy(self) -> bool:
         """Whether a step would do something."""
 
-    def fits(self, turns: tuple[ChatTurn, ...]) -> bool:  # noqa: ARG002 -- engines without a limit ignore it
-        """Whether a prompt is within the engine's limit."""
-        return True
+    @property
+    def about(self) -> Mapping[str, str]:
+        """What to show of the engine once it is loaded: model, device, dtype and the like."""
+        return {}
 
     def close(self) -> None:  # noqa: B027 -- nothing to free is a good answer
         """Free what `load` took."""

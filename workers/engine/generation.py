@@ -13,6 +13,10 @@ class GenerationCancelledError(EngineError):
     """The generation was cancelled: the question was stopped, or ran out of time."""
 
 
+class PromptTooLongError(EngineError):
+    """The prompt has more tokens than the engine takes (`Generation.prompt_tokens` says how many)."""
+
+
 class EngineDiedError(EngineError):
     """The engine process ended with this generation in it; the question has to be asked again."""
 
@@ -53,6 +57,8 @@ class Generation:
             self._finish = event.finish
             if event.finish == "error":
                 self._error = EngineError(event.error)
+            elif event.finish == "too_long":
+                self._error = PromptTooLongError(event.error)
             elif event.finish == "cancelled":
                 self._error = GenerationCancelledError("the answer was stopped")
         if event.text:

@@ -1,0 +1,7 @@
+"""The engines. Each is named by `engine.kind` and built in the engine process as (settings, models_folder, slots)."""
+
+FACTORIES = {
+    "transformers": "workers.engine.engines.transformers:TransformersEngine",
+    "echo": "workers.engine.engines.echo:EchoEngine",
+}
+"""Where the engine of each `engine.kind` stands; as text, since importing it here would import torch."""

@@ -1,0 +1,53 @@
+"""What the engine's tests share."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from config.settings import EngineSettings
+from workers.engine.engine import ChatTurn, GenerationRequest
+from workers.engine.supervisor import EngineSupervisor
+
+MakeSupervisor = Callable[..., EngineSupervisor]
+
+
+def engine_settings(**changes: object) -> EngineSettings:
+    """Settings of an echo engine, with changes."""
+    values: dict[str, object] = {
+        "kind": "echo",
+        "model": "none",
+        "device": "cpu",
+        "dtype": "float32",
+        "threads": 1,
+        "max_prompt_tokens": 400,
+        "max_new_tokens": 200,
+        "start_timeout_s": 60.0,
+        "step_timeout_s": 30.0,
+    }
+    return EngineSettings.model_validate(values | changes)
+
+
+def request(text: str, *, id: str = "q", max_new_tokens: int = 200, **more: float) -> GenerationRequest:  # noqa: A002
+    """A request with one user turn."""
+    return GenerationRequest(id, (ChatTurn("user", text),), max_new_tokens, **more)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def make_supervisor(tmp_path: Path) -> Iterator[MakeSupervisor]:
+    """Builds supervisors with a models folder of their own, and stops them after the test."""
+    made: list[EngineSupervisor] = []
+
+    def make(factory: str | None = None, *, slots: int = 8, **more: Any) -> EngineSupervisor:
+        own = {key: more.pop(key) for key in list(more) if key.startswith(("on_", "registry"))}
+        named = f"tests.workers.engine.engines_for_tests:{factory}" if factory else None
+        supervisor = EngineSupervisor(
+            engine_settings(**more), tmp_path, slots=slots, factory=named, backoff_s=0.05, **own
+        )
+        made.append(supervisor)
+        return supervisor
+
+    yield make
+    for supervisor in made:
+        supervisor.stop()
