@@ -203,7 +203,11 @@ class FakeServer:
     ) -> Callable[[web.Request], Awaitable[web.Response]]:
         async def handle(request: web.Request) -> web.Response:
             body = await request.json() if request.can_read_body else {}
-            return web.json_response(await act(body), dumps=lambda value: json.dumps(value, default=str))
+            try:
+                answer = await act(body)
+            except (KeyError, ValueError) as error:
+                return web.json_response({"error": f"{type(error).__name__}: {error}"}, status=400)
+            return web.json_response(answer, dumps=lambda value: json.dumps(value, default=str))
 
         return handle
 
