@@ -101,7 +101,9 @@ class Deliveries:
 
     async def _push(self, event: dict[str, Any], road: Road, fault: Fault | None) -> tuple[Answer | None, str]:
         try:
-            answer = await asyncio.wait_for(road.push(event, fault), self.gateway.rules.ack_timeout_s)
+            # Not wait_for: in Python 3.11 it may swallow the cancellation that ends the fake.
+            async with asyncio.timeout(self.gateway.rules.ack_timeout_s):
+                answer = await road.push(event, fault)
         except TimeoutError:
             return None, "timeout"
         except ConnectionError as error:

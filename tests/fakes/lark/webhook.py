@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import json
 import secrets
 import time
@@ -77,7 +78,7 @@ class Webhook:
         # The environment's proxies are not asked, as a receiver under test is on this machine.
         async with ClientSession(timeout=self._timeout, trust_env=False) as session:
             try:
-                response = await session.post(self.url, data=request.body, headers=request.headers)
+                response = await session.post(self.url, data=io.BytesIO(request.body), headers=request.headers)
             except ClientConnectionError as error:
                 raise ConnectionError(str(error)) from error
             answer = HttpAnswer(response.status, await response.text())
