@@ -1,0 +1,1 @@
+"""The knowledge base: documents are read, cut into passages, kept in an index and found again."""

@@ -1,0 +1,1 @@
+"""The embedders. Each is named by `knowledge.embedder`."""

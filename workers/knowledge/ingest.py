@@ -1,0 +1,99 @@
+"""Ingest: files become passages in the index; a file that has not changed costs the reading of its bytes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from workers.knowledge.document import DocumentError, DocumentFile, find_files, parse, read_bytes
+from workers.knowledge.embedder import Embedder, Vectors
+from workers.knowledge.index import Index
+from workers.knowledge.passage import SPLITTER_VERSION, Passage, split
+from workers.knowledge.words import terms
+
+_REBUILD_BATCH = 256
+
+
+class FileStatus(StrEnum):
+    """What became of a file."""
+
+    ADDED = "added"
+    UNCHANGED = "unchanged"
+    CHANGED = "changed"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class FileResult:
+    """A row of the table that `fennel kb add` ends with; `reason` says why a file failed."""
+
+    source: str
+    status: FileStatus
+    passages: int = 0
+    reason: str = ""
+
+
+class Ingest:
+    """Adds files to an index, each in one transaction: whoever reads sees it whole or not at all."""
+
+    def __init__(self, index: Index, embedder: Embedder, *, max_file_mb: int, passage_tokens: int) -> None:
+        self._index = index
+        self._embedder = embedder
+        self._max_file_mb = max_file_mb
+        self._passage_tokens = passage_tokens
+
+    def add(self, file: DocumentFile) -> FileResult:
+        """Add a file, or take it anew where it has changed. Raises KnowledgeError where the index is at fault."""
+        try:
+            content = read_bytes(file, self._max_file_mb)
+            fingerprint = self._fingerprint(content)
+            known = self._index.fingerprint(file.identity)
+            if known == fingerprint:
+                return FileResult(file.source, FileStatus.UNCHANGED)
+            document = parse(file, content)
+        except DocumentError as error:
+            return FileResult(file.source, FileStatus.FAILED, reason=str(error))
+        passages = list(split(document, self._passage_tokens))
+        vectors = self._embedder.embed([embedded_text(passage) for passage in passages])
+        self._index.put(
+            file.identity, fingerprint, document, [(passage, passage_terms(passage)) for passage in passages], vectors
+        )
+        status = FileStatus.ADDED if known is None else FileStatus.CHANGED
+        return FileResult(file.source, status, passages=len(passages))
+
+    def _fingerprint(self, content: bytes) -> str:
+        # Passages cut in another way are another content.
+        return f"{SPLITTER_VERSION}:{self._passage_tokens}:{hashlib.sha256(content).hexdigest()}"
+
+
+def files_below(paths: Sequence[Path]) -> list[DocumentFile]:
+    """The files of all paths, each once, in the order of the paths."""
+    found = {file.identity: file for path in reversed(paths) for file in reversed(list(find_files(path)))}
+    return list(reversed(found.values()))
+
+
+def rebuild(index: Index, embedder: Embedder, progress: Callable[[int, int], None]) -> int:
+    """Make all vectors anew with this embedder; tells `progress(done, all)`; says how many passages there are."""
+    ids = index.passage_ids()
+
+    def batches() -> Iterator[tuple[list[int], Vectors]]:
+        for at in range(0, len(ids), _REBUILD_BATCH):
+            some = index.passages(ids[at : at + _REBUILD_BATCH])
+            yield list(some), embedder.embed([embedded_text(passage) for passage in some.values()])
+            progress(min(at + _REBUILD_BATCH, len(ids)), len(ids))
+
+    index.rebuild(batches())
+    return len(ids)
+
+
+def embedded_text(passage: Passage) -> str:
+    """What the vector of a passage is made of: without its headings, a passage rarely says what it is about."""
+    return f"{passage.label}. {passage.text}"
+
+
+def passage_terms(passage: Passage) -> list[str]:
+    """What full-text search finds a passage by."""
+    return terms(f"{passage.label}\n{passage.text}")
