@@ -13,7 +13,7 @@ import os
 import subprocess
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -80,7 +80,7 @@ class NodePeer:
 
     def finish(self, call_id: int, timeout_s: float = 20) -> Any:
         """Wait for a call that was begun."""
-        self._wait(lambda: call_id in self._answers, timeout_s)
+        self.wait_until(lambda: call_id in self._answers, timeout_s)
         answer = self._answers.pop(call_id)
         if "error" in answer:
             raise PeerError(answer["error"])
@@ -88,7 +88,7 @@ class NodePeer:
 
     def wait_for_event(self, name: str, count: int = 1, timeout_s: float = 20) -> dict[str, Any]:
         """The `count`-th event of that name, as soon as it has happened."""
-        self._wait(lambda: len(self.events_named(name)) >= count, timeout_s)
+        self.wait_until(lambda: len(self.events_named(name)) >= count, timeout_s)
         return self.events_named(name)[count - 1]
 
     def events_named(self, name: str) -> list[dict[str, Any]]:
@@ -118,7 +118,11 @@ class NodePeer:
     ) -> None:
         self.stop()
 
-    def _wait(self, look: Any, timeout_s: float) -> None:
+    def wait_until(self, look: Callable[[], bool], timeout_s: float = 20) -> None:
+        """Return as soon as `look()` is true; it is asked after each line of the script.
+
+        Raises TimeoutError with the script's last events and its stderr.
+        """
         end_s = time.monotonic() + timeout_s
         with self._changed:
             while not look():
