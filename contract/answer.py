@@ -85,4 +85,5 @@ class FinalAnswer(WireRecord):
         values["citations"] = tuple(
             Citation(str(one["title"]), str(one["source"]), str(one["quote"])) for one in values.get("citations", ())
         )
-        return super().from_body(values)
+        # dataclass(slots=True) makes the class anew, so that a bare super() would look at the first one.
+        return super(FinalAnswer, cls).from_body(values)

@@ -121,10 +121,9 @@ local delivery, answers, thread, waiting, queue, deferred, threads, job, cancele
 local id, outcome, final, conversation, delivery_ttl = unpack(ARGV)
 local was_queued = redis.call('LREM', queue, 0, id) + redis.call('ZREM', waiting, id)
 redis.call('ZREM', deferred, id)
-if was_queued == 0 and redis.call('EXISTS', job) == 1 then
-  return 0
-end
-if redis.call('EXISTS', job) == 1 then
+if was_queued == 0 and is_alive(id) then return 0 end
+local status = redis.call('HGET', job, 'status')
+if status == 'queued' or status == 'deferred' then
   redis.call('HSET', job, 'status', 'canceled')
   redis.call('EXPIRE', job, 3600)
   redis.call('ZADD', canceled, '+inf', id)
@@ -144,15 +143,15 @@ return 1
 """
 )
 
-ScriptCall = tuple[str, int, list[str]]
+ScriptCall = tuple[str, int, list[str | bytes]]
 """What EVAL wants: the script, how many keys, the keys and then the arguments."""
 
 
 def _call(script: str, keys: list[str], arguments: list[object]) -> ScriptCall:
-    return script, len(keys), [*keys, *(str(argument) for argument in arguments)]
+    return script, len(keys), [*keys, *(one if isinstance(one, bytes) else str(one) for one in arguments)]
 
 
-def accept(question: Question, job_fields: Mapping[str, str], max_queued: int, busy: FinalAnswer) -> ScriptCall:
+def accept(question: Question, job_fields: Mapping[str, object], max_queued: int, busy: FinalAnswer) -> ScriptCall:
     """Store the question, recognise it later, and queue its job: all of it or nothing.
 
     EVAL gives ``[what, before]``: what is ``queued``, ``waiting`` (behind another of its thread), ``duplicate``
@@ -233,7 +232,7 @@ def finish(question: Question, final: FinalAnswer, turn: Turn | None, turns_ttl_
 
 
 def take_back(question: Question, final: FinalAnswer) -> ScriptCall:
-    """End a question that no worker has begun (or whose job is gone). EVAL gives 0 where a worker has it."""
+    """End a question that no worker has begun, or whose job is gone or over. EVAL gives 0 where a worker has it."""
     conversation = question.conversation
     keys = [
         names.delivery_key(question.id),

@@ -1,0 +1,1 @@
+"""What takes questions from the queue and answers them: RQ worker, pipeline, engine, knowledge."""

@@ -73,10 +73,7 @@ def ask(
     script, key_count, parts = scripts.accept(
         question, job.to_dict(), 10_000, FinalAnswer(question.to_wire(), Outcome.BUSY)
     )
-    key_part, arguments = parts[:key_count], parts[key_count:]
-    # RQ's hash holds bytes; the script's own arguments are text.
-    raw = [value for pair in job.to_dict().items() for value in pair]
-    connection.eval(script, key_count, *key_part, *arguments[:9], *raw)
+    connection.eval(script, key_count, *parts)
     return question
 
 
@@ -87,7 +84,8 @@ def rq_queue(connection: redis.Redis) -> Queue:
 
 def finals(connection: redis.Redis) -> list[FinalAnswer]:
     """All final answers of the test platform, in their order."""
-    return [FinalAnswer.from_wire(fields[b"final"]) for _, fields in connection.xrange(names.answers_stream("test"))]
+    entries: Any = connection.xrange(names.answers_stream("test"))
+    return [FinalAnswer.from_wire(fields[b"final"]) for _, fields in entries]
 
 
 def wait_for_finals(connection: redis.Redis, count: int, timeout_s: float = 20) -> list[FinalAnswer]:

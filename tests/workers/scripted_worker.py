@@ -101,7 +101,9 @@ class ScriptedPipeline:
 
 def scripted_submit(request: GenerationRequest) -> Generation:
     """An engine whose generations are ended by the pipeline, or cancelled."""
-    generation = Generation(request.id, cancel=lambda _: generation.feed(GenerationEvent(request.id, finish="cancelled")))
+    generation = Generation(
+        request.id, cancel=lambda _: generation.feed(GenerationEvent(request.id, finish="cancelled"))
+    )
     return generation
 
 
@@ -109,7 +111,9 @@ def make_worker(url: str, name: str, settings: Settings) -> tuple[QuestionWorker
     """A worker with a scripted pipeline."""
     connection = redis.Redis.from_url(url)
     pipeline = ScriptedPipeline(redis.Redis.from_url(url))
-    answerer = Answerer(redis.Redis.from_url(url), pipeline, Outbox(redis.Redis.from_url(url)), scripted_submit, settings)
+    answerer = Answerer(
+        redis.Redis.from_url(url), pipeline, Outbox(redis.Redis.from_url(url)), scripted_submit, settings
+    )
     return QuestionWorker(name, connection, answerer, settings, ready=lambda: True), pipeline
 
 

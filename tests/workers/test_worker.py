@@ -1,0 +1,544 @@
+"""The worker keeps RQ's meaning with many questions in hand."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from rq.command import send_stop_job_command
+from rq.executions import Execution
+from rq.job import Job, JobStatus
+from rq.results import Result
+from rq.serializers import JSONSerializer
+from rq.suspension import resume, suspend
+from rq.worker import BaseWorker, Worker
+
+from contract import names, scripts
+from contract.answer import FinalAnswer, Outcome
+from contract.question import Question
+from tests.valkey import ValkeyServer
+from tests.workers.questions import ask, finals, job_for, make_question, rq_queue, wait_for_finals
+from tests.workers.scripted_worker import RUNS_KEY, WorkerProcess, WorkerThread
+from workers.worker import WorkerRunningError
+
+
+@pytest.fixture
+def connection(valkey: ValkeyServer) -> Iterator[redis.Redis]:
+    """A client of the session's server."""
+    with redis.Redis.from_url(valkey.url) as client:
+        yield client
+
+
+def fetch(connection: redis.Redis, job_id: str) -> Job:
+    return Job.fetch(job_id, connection=connection, serializer=JSONSerializer)
+
+
+def reason(job: Job) -> str:
+    result = job.latest_result()
+    return (result and result.exc_string) or ""
+
+
+def wait_until(connection: redis.Redis, job_id: str, status: JobStatus, timeout_s: float = 20) -> Job:
+    end_s = time.monotonic() + timeout_s
+    while time.monotonic() < end_s:
+        job = fetch(connection, job_id)
+        if job.get_status() == status:
+            return job
+        time.sleep(0.02)
+    raise AssertionError(f"the job is {job.get_status()}, not {status}")
+
+
+def rq_info(valkey: ValkeyServer) -> str:
+    program = Path(sys.executable).with_name("rq")
+    return subprocess.run(
+        [program, "info", "-u", valkey.url, "--raw", "-S", "json"], capture_output=True, text=True, check=True
+    ).stdout
+
+
+def test_answers_as_many_at_a_time_as_it_has_places_and_no_more(valkey: ValkeyServer, connection: redis.Redis) -> None:
+    """With four places, twelve questions are answered four at a time."""
+    for _ in range(12):
+        ask(connection, "sleep:0.2")
+    with WorkerThread(valkey.url, max_in_flight=4) as running:
+        wait_for_finals(connection, 12)
+
+    assert running.pipeline.peak == 4
+
+
+def test_rq_info_shows_what_is_so(valkey: ValkeyServer, connection: redis.Redis) -> None:
+    """`rq info` tells queued, executing, finished and failed jobs, and the worker as busy."""
+    failing = ask(connection, "fail")
+    finishing = ask(connection, "sleep:0")
+    with WorkerThread(valkey.url, max_in_flight=2):
+        wait_until(connection, failing.id, JobStatus.FAILED)
+        wait_until(connection, finishing.id, JobStatus.FINISHED)
+        executing = [ask(connection, "endless") for _ in range(2)]
+        ask(connection, "sleep:0")
+        for question in executing:
+            wait_until(connection, question.id, JobStatus.STARTED)
+
+        queue = rq_queue(connection)
+        assert (
+            queue.count,
+            queue.started_job_registry.get_job_count(cleanup=False),
+            queue.finished_job_registry.count,
+            queue.failed_job_registry.count,
+        ) == (1, 2, 1, 1)
+        said = rq_info(valkey)
+        assert "worker worker_0" in said
+        assert "busy" in said
+        for question in executing:
+            send_stop_job_command(connection, question.id, serializer=JSONSerializer)
+
+
+def test_a_job_is_json_and_tells_no_chat_text_in_its_description(valkey: ValkeyServer, connection: redis.Redis) -> None:
+    """What stands in Redis is JSON, never pickle, and the result names the outcome alone."""
+    question = ask(connection, "sleep:0")
+    with WorkerThread(valkey.url):
+        wait_for_finals(connection, 1)
+    job = fetch(connection, question.id)
+
+    assert [names.JOB_FUNCTION, None, [question.to_wire()], {}] == json.loads(job.data)
+    assert question.id == job.description
+    assert {"outcome": "answered", "total_ms": job.return_value()["total_ms"]} == job.return_value()
+
+
+def test_a_job_over_its_time_limit_is_cancelled_and_its_place_freed(
+    valkey: ValkeyServer, connection: redis.Redis
+) -> None:
+    """After its timeout the generation is cancelled, the asker told, and the only place is free for the next."""
+    slow = ask(connection, "endless", timeout=1)
+    with WorkerThread(valkey.url, max_in_flight=1):
+        wait_until(connection, slow.id, JobStatus.FAILED)
+        ask(connection, "sleep:0")
+        outcomes = [final.outcome for final in wait_for_finals(connection, 2)]
+
+    assert outcomes == [Outcome.FAILED, Outcome.ANSWERED]
+    assert "time limit of 1 s" in reason(fetch(connection, slow.id))
+
+
+def test_a_question_that_cannot_be_stopped_still_gives_its_place_back(
+    valkey: ValkeyServer, connection: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread that hangs outside the engine holds up nobody for longer than the grace."""
+    monkeypatch.setattr("workers.heart.STOP_GRACE_S", 0.2)
+    ask(connection, "stuck:6", timeout=1)
+    with WorkerThread(valkey.url, max_in_flight=1):
+        ask(connection, "sleep:0")
+        started_s = time.monotonic()
+        outcomes = [final.outcome for final in wait_for_finals(connection, 2)]
+        took_s = time.monotonic() - started_s
+
+    assert outcomes == [Outcome.FAILED, Outcome.ANSWERED]
+    assert took_s < 6
+
+
+def test_the_stop_command_stops_that_job_and_no_other(valkey: ValkeyServer, connection: redis.Redis) -> None:
+    """Of three endless jobs, only the one named by RQ's stop command ends, as stopped."""
+    questions = [ask(connection, "endless") for _ in range(3)]
+    with WorkerThread(valkey.url, drain_s=0):
+        for question in questions:
+            wait_until(connection, question.id, JobStatus.STARTED)
+        send_stop_job_command(connection, questions[1].id, serializer=JSONSerializer)
+        wait_until(connection, questions[1].id, JobStatus.STOPPED)
+
+        assert [final.outcome for final in finals(connection)] == [Outcome.STOPPED]
+        assert fetch(connection, questions[0].id).get_status() == JobStatus.STARTED
+        assert fetch(connection, questions[2].id).get_status() == JobStatus.STARTED
+
+
+def test_rubbish_on_the_command_channel_is_ignored(valkey: ValkeyServer, connection: redis.Redis) -> None:
+    """A command that is no command does not end the worker."""
+    question = ask(connection, "endless")
+    with WorkerThread(valkey.url, drain_s=0):
+        wait_until(connection, question.id, JobStatus.STARTED)
+        for rubbish in (b"\xff\x00", b"[]", b"{}", b'{"command": "stop-job"}', b'{"command": 7}', b"null"):
+            connection.publish("rq:pubsub:worker_0", rubbish)
+        ask(connection, "sleep:0")
+
+        assert [final.outcome for final in wait_for_finals(connection, 1)] == [Outcome.ANSWERED]
+
+
+def test_retry_is_honoured_and_then_the_failure_says_why(valkey: ValkeyServer, connection: redis.Redis) -> None:
+    """A job with two retries runs three times, and then is failed with its reason and told to the asker once."""
+    question = ask(connection, "fail", retries=2)
+    with WorkerThread(valkey.url):
+        job = wait_until(connection, question.id, JobStatus.FAILED)
+        assert [final.outcome for final in wait_for_finals(connection, 1)] == [Outcome.FAILED]
+
+    assert connection.llen(RUNS_KEY) == 3
+    assert "scripted to fail" in reason(job)
+    assert job.retries_left == 0
+
+
+def test_requeued_after_a_failure_a_question_is_answered_after_all(
+    valkey: ValkeyServer, connection: redis.Redis
+) -> None:
+    """`rq requeue` gives a failed question another chance, and its answer follows the apology."""
+    question = ask(connection, "fail")
+    with WorkerThread(valkey.url):
+        job = wait_until(connection, question.id, JobStatus.FAILED)
+        job.data = job_for(question_with(question.to_wire(), "sleep:0"), connection).data
+        job.save()
+        rq_queue(connection).failed_job_registry.requeue(question.id)
+        outcomes = [final.outcome for final in wait_for_finals(connection, 2)]
+
+    assert outcomes == [Outcome.FAILED, Outcome.ANSWERED]
+
+
+def question_with(wire: str, text: str) -> Question:
+    body = json.loads(wire)
+    body["text"] = text
+    return Question.from_wire(json.dumps(body))
+
+
+def test_emptying_the_queue_holds_up_no_thread(valkey: ValkeyServer, connection: redis.Redis) -> None:
+    """After `rq empty` the deferred question of the same thread is answered."""
+    ask(connection, "sleep:0", thread="one")
+    ask(connection, "sleep:0", thread="one")
+    rq_queue(connection).empty()
+    with WorkerThread(valkey.url):
+        assert [final.outcome for final in wait_for_finals(connection, 1)] == [Outcome.ANSWERED]
+
+
+def test_a_suspended_worker_takes_nothing_until_it_is_resumed(valkey: ValkeyServer, connection: redis.Redis) -> None:
+    """`rq suspend` and `rq resume` are obeyed."""
+    suspend(connection)
+    question = ask(connection, "sleep:0")
+    with WorkerThread(valkey.url) as running:
+        while running.worker._suspension_asked_s < 0:
+            time.sleep(0.01)
+        assert fetch(connection, question.id).get_status() == JobStatus.QUEUED
+        resume(connection)
+        wait_for_finals(connection, 1)
+
+
+# --- order in a thread
+
+
+def test_questions_of_one_thread_are_answered_in_order_and_see_the_earlier_answers(
+    valkey: ValkeyServer, connection: redis.Redis
+) -> None:
+    """Five questions of one thread give five answers in their order, and the last one knows the four before."""
+    asked = [ask(connection, f"sleep:0.0{5 - number}", thread="one") for number in range(4)]
+    last = ask(connection, "turns", thread="one")
+    with WorkerThread(valkey.url):
+        answers = wait_for_finals(connection, 5)
+
+    assert [question.to_wire() for question in [*asked, last]] == [final.question for final in answers]
+    assert " | ".join(f"{one.text} -> {one.text} done" for one in asked) == answers[-1].text
+
+
+def test_other_threads_are_not_held_up(valkey: ValkeyServer, connection: redis.Redis) -> None:
+    """While one thread's question takes for ever, another thread's is answered."""
+    ask(connection, "endless", thread="slow")
+    ask(connection, "sleep:0", thread="slow")
+    quick = ask(connection, "sleep:0", thread="quick")
+    with WorkerThread(valkey.url, drain_s=0):
+        assert [quick.to_wire()] == [final.question for final in wait_for_finals(connection, 1)]
+
+
+# --- what is refused
+
+
+def test_a_question_that_waited_too_long_is_told_so(valkey: ValkeyServer, connection: redis.Redis) -> None:
+    """A question older than `answer_ttl_s` gets no late answer but the outcome expired."""
+    ask(connection, "sleep:0", accepted_at_s=time.time() - 3600)
+    with WorkerThread(valkey.url):
+        assert [final.outcome for final in wait_for_finals(connection, 1)] == [Outcome.EXPIRED]
+
+    assert connection.llen(RUNS_KEY) == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        pytest.param({"func": "os.system"}, "runs 'workers.job.answer' and nothing else", id="another function"),
+        pytest.param({"args": []}, "not one question", id="no argument"),
+        pytest.param({"args": ["{"]}, "not JSON", id="no JSON"),
+        pytest.param({"args": ["[1]"]}, "JSON object", id="no object"),
+        pytest.param({"args": ['{"kind":"question","v":99}']}, "wire version 99", id="unknown version"),
+        pytest.param({"args": [{"kind": "question"}]}, "not one question", id="an object"),
+        pytest.param({"kwargs": {"x": 1}}, "not one question", id="keywords"),
+    ],
+)
+def test_a_job_that_is_no_question_fails_at_once_and_hurts_no_neighbour(
+    valkey: ValkeyServer, connection: redis.Redis, changes: dict[str, Any], words: str
+) -> None:
+    """It is failed with words, its retries unspent, and the next question is answered; the asker gets an apology."""
+    broken = ask(connection, "sleep:0", retries=3, **changes)
+    ask(connection, "sleep:0")
+    with WorkerThread(valkey.url):
+        job = wait_until(connection, broken.id, JobStatus.FAILED)
+        outcomes = {final.outcome for final in wait_for_finals(connection, 2)}
+
+    assert words in reason(job)
+    assert {Outcome.FAILED, Outcome.ANSWERED} == outcomes
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        pytest.param({"data": b"\x80\x04rubbish", "status": "queued"}, id="pickle"),
+        pytest.param({"data": b"{}", "status": "queued", "timeout": "soon"}, id="timeout"),
+        pytest.param({"data": b"{}", "status": "nonsense"}, id="status"),
+        pytest.param({"data": b"{}", "status": "queued", "created_at": "never"}, id="date"),
+    ],
+)
+def test_a_job_that_cannot_be_read_fails_at_once_and_hurts_no_neighbour(
+    valkey: ValkeyServer, connection: redis.Redis, fields: dict[str, bytes | str]
+) -> None:
+    """Rubbish in a job's own hash ends in the failed registry, and the next question is answered."""
+    connection.hset("rq:job:rubbish", mapping=fields)  # type: ignore[arg-type]  # redis wants its own mapping type
+    connection.rpush(names.QUEUE_KEY, "rubbish")
+    ask(connection, "sleep:0")
+    with WorkerThread(valkey.url):
+        wait_for_finals(connection, 1)
+
+    assert connection.hget("rq:job:rubbish", "status") == b"failed"
+    assert connection.zscore("rq:failed:questions", "rubbish") is not None
+    assert connection.llen("rq:queue:questions:intermediate") == 0
+
+
+def test_callbacks_and_webhooks_that_a_job_names_are_not_called(
+    valkey: ValkeyServer, connection: redis.Redis, tmp_path: Path
+) -> None:
+    """The worker calls one function and no other, whatever the job says."""
+    question = ask(connection, "sleep:0")
+    touched = tmp_path / "touched"
+    connection.hset(f"rq:job:{question.id}", "success_callback_name", "tests.workers.touch.touch")
+    connection.hset(f"rq:job:{question.id}", "webhooks", json.dumps([{"url": f"file://{touched}"}]))
+    with WorkerThread(valkey.url):
+        wait_until(connection, question.id, JobStatus.FINISHED)
+
+    assert not touched.exists()
+    assert "tests.workers.touch" not in sys.modules
+
+
+def test_an_rq_worker_of_another_kind_fails_with_the_cure(valkey: ValkeyServer, connection: redis.Redis) -> None:
+    """RQ's own forking worker cannot answer a question, and its failure names the worker that can."""
+    question = ask(connection, "sleep:0")
+    program = Path(sys.executable).with_name("rq")
+    subprocess.run(
+        [program, "worker", "questions", "--burst", "-u", valkey.url, "-S", "json"],
+        check=True,
+        capture_output=True,
+        cwd=Path(__file__).parents[2],
+    )
+
+    assert "start `python -m workers`" in reason(fetch(connection, question.id))
+
+
+# --- stopping
+
+
+def test_on_sigterm_it_finishes_what_it_has_and_takes_no_more(valkey: ValkeyServer, connection: redis.Redis) -> None:
+    """Two in hand are answered, the third stays queued, the worker is gone from RQ's list, and the code is 0."""
+    with WorkerProcess(valkey.url, max_in_flight=2) as running:
+        questions = [ask(connection, "sleep:1") for _ in range(3)]
+        for question in questions[:2]:
+            wait_until(connection, question.id, JobStatus.STARTED)
+        running.send(signal.SIGTERM)
+        assert running.wait() == 0
+
+    assert len(finals(connection)) == 2
+    assert [questions[2].id] == rq_queue(connection).job_ids
+    assert Worker.count(connection=connection) == 0
+
+
+@pytest.mark.parametrize(
+    "signals", [[signal.SIGTERM], [signal.SIGINT, signal.SIGINT]], ids=["drain over", "SIGINT twice"]
+)
+def test_what_is_not_finished_in_time_goes_back_to_the_front_in_order(
+    valkey: ValkeyServer, connection: redis.Redis, signals: list[signal.Signals]
+) -> None:
+    """What the drain does not finish is queued again, oldest first, without spending a retry, and the code is 0."""
+    drain_s = 0.2 if len(signals) == 1 else 60
+    with WorkerProcess(valkey.url, max_in_flight=2, drain_s=drain_s) as running:
+        questions = [ask(connection, "endless", retries=2) for _ in range(3)]
+        for question in questions[:2]:
+            wait_until(connection, question.id, JobStatus.STARTED)
+        started_s = time.monotonic()
+        for number in signals:
+            running.send(number)
+            time.sleep(0.3)  # two signals at once would be one
+        assert running.wait() == 0
+        assert time.monotonic() - started_s < 10
+
+    assert [question.id for question in questions] == rq_queue(connection).job_ids
+    assert [fetch(connection, question.id).retries_left for question in questions] == [2, 2, 2]
+    assert rq_queue(connection).started_job_registry.get_job_count(cleanup=False) == 0
+
+
+def test_a_sigterm_at_any_instant_strands_no_job(valkey: ValkeyServer, connection: redis.Redis) -> None:
+    """Stopped within a few milliseconds of an enqueue, a worker leaves the job queued or finished, never in between."""
+    chance = random.Random(7)
+    for _ in range(8):
+        with WorkerProcess(valkey.url) as running:
+            wait_for_worker(connection)
+            question = ask(connection, "sleep:0")
+            time.sleep(chance.uniform(0, 0.004))
+            running.send(signal.SIGTERM)
+            assert running.wait() == 0
+
+        assert connection.llen("rq:queue:questions:intermediate") == 0
+        assert fetch(connection, question.id).get_status() in (JobStatus.QUEUED, JobStatus.FINISHED)
+        connection.flushall()
+
+
+def wait_for_worker(connection: redis.Redis, name: str = "worker_0", timeout_s: float = 20) -> None:
+    end_s = time.monotonic() + timeout_s
+    while connection.hget(f"rq:worker:{name}", "state") not in (b"idle", b"busy"):
+        assert time.monotonic() < end_s
+        time.sleep(0.02)
+
+
+# --- dying
+
+
+def test_a_worker_started_again_under_its_name_takes_its_questions_back(
+    valkey: ValkeyServer, connection: redis.Redis
+) -> None:
+    """After `kill -9` the next process of that name answers what the dead one held, before any lease has run out."""
+    with WorkerProcess(valkey.url, lease_s=60) as first:
+        questions = [ask(connection, "sleep:2") for _ in range(3)]
+        for question in questions:
+            wait_until(connection, question.id, JobStatus.STARTED)
+        first.send(signal.SIGKILL)
+        first.wait()
+    with WorkerProcess(valkey.url, lease_s=60):
+        answered = {final.question for final in wait_for_finals(connection, 3)}
+
+    assert {question.to_wire() for question in questions} == answered
+
+
+def test_another_worker_takes_the_questions_of_a_dead_one(valkey: ValkeyServer, connection: redis.Redis) -> None:
+    """When the lease has run out the dead worker's question is answered by another one, once."""
+    with WorkerProcess(valkey.url, "worker_0", lease_s=2) as first:
+        question = ask(connection, "sleep:1")
+        wait_until(connection, question.id, JobStatus.STARTED)
+        first.send(signal.SIGKILL)
+        first.wait()
+    with WorkerThread(valkey.url, "worker_1", lease_s=2):
+        assert [question.to_wire()] == [final.question for final in wait_for_finals(connection, 1, timeout_s=30)]
+
+
+def test_a_question_that_kills_its_workers_is_given_up_with_words(
+    valkey: ValkeyServer, connection: redis.Redis
+) -> None:
+    """Taken back more often than `max_reclaims`, it fails with a reason, and the asker is told."""
+    question = ask(connection, "endless")
+    for time_number in (1, 2):
+        with WorkerProcess(valkey.url, max_reclaims=1) as running:
+            end_s = time.monotonic() + 20
+            while connection.llen(RUNS_KEY) < time_number:
+                assert time.monotonic() < end_s
+                time.sleep(0.02)
+            running.send(signal.SIGKILL)
+            running.wait()
+    with WorkerThread(valkey.url, max_reclaims=1):
+        assert [final.outcome for final in wait_for_finals(connection, 1)] == [Outcome.FAILED]
+
+    job = wait_until(connection, question.id, JobStatus.FAILED)
+    assert "2 workers in a row died" in reason(job)
+
+
+def test_a_job_left_in_the_intermediate_list_comes_back(
+    valkey: ValkeyServer, connection: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that died between taking and admitting a job strands it for seconds only."""
+    monkeypatch.setattr("workers.reaper.INTERMEDIATE_S", 0.1)
+    monkeypatch.setattr("workers.heart.REAP_EVERY_S", 0.2)
+    ask(connection, "sleep:0")
+    connection.lmove(names.QUEUE_KEY, "rq:queue:questions:intermediate")
+    with WorkerThread(valkey.url):
+        assert [final.outcome for final in wait_for_finals(connection, 1)] == [Outcome.ANSWERED]
+
+
+def test_rq_info_does_not_fail_a_question_whose_lease_ran_out(valkey: ValkeyServer, connection: redis.Redis) -> None:
+    """An operator's look after a crash requeues the job by its retries; it is answered, not silently failed."""
+    question = ask(connection, "sleep:1", retries=3)
+    with WorkerProcess(valkey.url, lease_s=2) as first:
+        wait_until(connection, question.id, JobStatus.STARTED)
+        first.send(signal.SIGKILL)
+        first.wait()
+    end_s = time.monotonic() + 20
+    while fetch(connection, question.id).get_status() != JobStatus.QUEUED:
+        assert time.monotonic() < end_s
+        rq_info(valkey)
+        time.sleep(0.2)
+    with WorkerThread(valkey.url):
+        assert [final.outcome for final in wait_for_finals(connection, 1)] == [Outcome.ANSWERED]
+
+
+def test_a_second_worker_of_the_same_name_refuses_to_start(valkey: ValkeyServer, connection: redis.Redis) -> None:
+    """Two living workers of one name would take each other's questions back."""
+    with WorkerProcess(valkey.url):
+        wait_for_worker(connection)
+        with WorkerProcess(valkey.url) as second:
+            assert second.wait() != 0
+            assert WorkerRunningError.__name__ in second.output()
+
+
+def test_a_lost_engine_gives_the_question_back_and_at_last_up(valkey: ValkeyServer, connection: redis.Redis) -> None:
+    """A question whose engine dies each time is tried `max_reclaims` times more and then fails with words."""
+    question = ask(connection, "engine-dies", retries=5)
+    with WorkerThread(valkey.url, max_reclaims=2):
+        job = wait_until(connection, question.id, JobStatus.FAILED)
+        assert [final.outcome for final in wait_for_finals(connection, 1)] == [Outcome.FAILED]
+
+    assert connection.llen(RUNS_KEY) == 3
+    assert "the engine died with it 3 times" in reason(job)
+
+
+def test_a_redis_that_was_killed_and_came_back_costs_no_answer(make_valkey: Callable[[], ValkeyServer]) -> None:
+    """Answers that were ready while Redis was away are written when it is back; the worker lives on."""
+    server = make_valkey()
+    with redis.Redis.from_url(server.url) as connection, WorkerThread(server.url, max_in_flight=4) as running:
+        questions = [ask(connection, "sleep:1") for _ in range(8)]
+        for question in questions[:4]:
+            wait_until(connection, question.id, JobStatus.STARTED)
+        server.kill()
+        time.sleep(3)  # the outage itself: longer than the answers take
+        server.start()
+        answered = [final.question for final in wait_for_finals(connection, 8, timeout_s=40)]
+        assert running.worker.exit_code == 0
+
+    assert sorted(question.to_wire() for question in questions) == sorted(answered)
+
+
+# --- the ground
+
+
+def test_rq_still_has_what_the_worker_stands_on() -> None:
+    """A release of RQ that renames one of these breaks the worker: this test says so first."""
+    needed = {
+        BaseWorker: ["heartbeat", "serialize", "subscribe", "increment_total_working_time", "register_death"],
+        Execution: ["create", "delete", "heartbeat", "from_composite_key"],
+        Job: ["_handle_success", "_handle_failure", "prepare_for_execution", "retry", "cleanup", "should_retry"],
+        Result: ["create_failure"],
+        type(rq_queue(redis.Redis())): ["lmove", "_fetch_dequeued_job", "intermediate_queue_key"],
+    }
+    missing = [
+        f"{kind.__name__}.{name}" for kind, all_names in needed.items() for name in all_names if not hasattr(kind, name)
+    ]
+    assert missing == [], f"RQ no longer has {missing}: workers/worker.py and workers/ledger.py need another way"
+
+
+def test_a_question_has_its_end_once_whoever_writes_it(connection: redis.Redis) -> None:
+    """The script that ends a question gives the first end alone, so that two workers cannot answer twice."""
+    question = make_question()
+    for outcome in (Outcome.ANSWERED, Outcome.ANSWERED, Outcome.FAILED):
+        script, key_count, parts = scripts.finish(question, FinalAnswer(question.to_wire(), outcome), None, 60)
+        connection.eval(script, key_count, *parts)
+
+    assert [final.outcome for final in finals(connection)] == [Outcome.ANSWERED]

@@ -1,0 +1,111 @@
+"""The answerer: from a question in hand to the final answer, whatever happens on the way."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import redis
+
+from config.settings import Settings
+from contract import names
+from contract.answer import Citation, FinalAnswer, Outcome
+from contract.question import Question
+from contract.turn import Turn
+from contract.wire import WireError
+from workers.assignment import Assignment
+from workers.engine.engine import GenerationRequest
+from workers.engine.generation import Generation
+from workers.outbox import Outbox
+
+
+class Answered(Protocol):
+    """What a pipeline gives back."""
+
+    @property
+    def outcome(self) -> Outcome:
+        """How the question ended."""
+
+    @property
+    def text(self) -> str:
+        """The answer, without its sources."""
+
+    @property
+    def citations(self) -> tuple[Citation, ...]:
+        """What it rests on."""
+
+    @property
+    def first_text_at_s(self) -> float | None:
+        """When its first text was there (monotonic), if it had any."""
+
+
+class Pipeline(Protocol):
+    """From a question to its answer, without Redis or RQ; implemented in `workers/pipeline.py`."""
+
+    def answer(
+        self,
+        question: Question,
+        turns: Sequence[Turn],
+        generate: Callable[[GenerationRequest], Generation],
+        publish: Callable[[str], None],
+    ) -> Answered:
+        """Answer; `publish` is given the whole text so far about once a second."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answerer:
+    """Gives each assignment its final answer, and the turn that its thread remembers."""
+
+    connection: redis.Redis
+    pipeline: Pipeline
+    outbox: Outbox
+    submit: Callable[[GenerationRequest], Generation]
+    settings: Settings
+
+    def answer(self, assignment: Assignment) -> tuple[FinalAnswer, Turn | None]:
+        """Answer the question in hand; raises what the pipeline raises."""
+        question = assignment.question
+        started_at_s, started_s = time.time(), time.monotonic()
+        queued_ms = max(0, round(1000 * (started_at_s - question.accepted_at_s)))
+        if started_at_s - question.accepted_at_s > self.settings.queue.answer_ttl_s:
+            return FinalAnswer(question.to_wire(), Outcome.EXPIRED, queued_ms=queued_ms, total_ms=queued_ms), None
+
+        self.outbox.publish(question, "")
+        answered = self.pipeline.answer(
+            question,
+            self._turns(question),
+            lambda request: assignment.generate(self.submit, request),
+            lambda text: self.outbox.publish(question, text),
+        )
+        ended_s = time.monotonic()
+        first_text_s = answered.first_text_at_s if answered.first_text_at_s is not None else ended_s
+        final = FinalAnswer(
+            question=question.to_wire(),
+            outcome=answered.outcome,
+            text=answered.text,
+            citations=answered.citations,
+            queued_ms=queued_ms,
+            first_text_ms=queued_ms + round(1000 * (first_text_s - started_s)),
+            total_ms=queued_ms + round(1000 * (ended_s - started_s)),
+        )
+        if answered.outcome is not Outcome.ANSWERED:
+            return final, None
+        turn = Turn(
+            question.id, question.asker, question.asker_name, question.text, answered.text, question.accepted_at_s
+        )
+        return final, turn
+
+    def _turns(self, question: Question) -> list[Turn]:
+        wanted = self.settings.conversation.max_turns
+        if wanted == 0:
+            return []
+        turns = []
+        for wire in self.connection.lrange(names.turns_key(question.conversation), -wanted, -1):
+            try:
+                turns.append(Turn.from_wire(wire))
+            except WireError:
+                # A turn of another version: the thread is understood without it.
+                continue
+        return turns

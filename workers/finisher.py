@@ -1,0 +1,132 @@
+"""The finisher: writes how each question ended, one after another, each until Redis has it."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+
+import redis
+import structlog
+
+from config.settings import WorkerSettings
+from contract.answer import FinalAnswer, Outcome
+from contract.turn import Turn
+from workers.assignment import Assignment, StopReason
+from workers.ledger import Ledger
+
+log = structlog.get_logger(__name__)
+
+RETRY_REDIS_S = 0.5
+
+
+class Finisher:
+    """Takes the ends of assignments from their threads and writes them in a thread of its own.
+
+    `ended(assignment)` is called once the end is written (or is another worker's business), with `books` held:
+    the heart holds it too while it renews leases, so that it cannot bring a finished execution back to life.
+    """
+
+    def __init__(
+        self, ledger: Ledger, settings: WorkerSettings, books: threading.Lock, ended: Callable[[Assignment], None]
+    ) -> None:
+        self._ledger = ledger
+        self._settings = settings
+        self._books = books
+        self._ended = ended
+        self._writes: queue.SimpleQueue[tuple[Assignment, Callable[[], None]] | None] = queue.SimpleQueue()
+
+    # --- how it ended; the first to tell decides
+
+    def answered(self, assignment: Assignment, final: FinalAnswer, turn: Turn | None) -> None:
+        """With an answer."""
+        self._settle(assignment, lambda: self._write_answer(assignment, final, turn))
+
+    def stopped(self, assignment: Assignment) -> None:
+        """For the reason that the assignment was stopped with."""
+        self._settle(assignment, lambda: self._write_stop(assignment))
+
+    def engine_died(self, assignment: Assignment, reason: str) -> None:
+        """With the engine: another will be asked, unless that happened too often."""
+        self._settle(assignment, lambda: self._write_reclaim(assignment, reason))
+
+    def failed(self, assignment: Assignment, reason: str, worth_a_retry: bool) -> None:
+        """With an error; `reason` is for the operator."""
+        self._settle(assignment, lambda: self._write_failure(assignment, reason, worth_a_retry))
+
+    # --- the thread
+
+    def run(self, dead: threading.Event, give_up: Callable[[str], None]) -> None:
+        """Write until `finish`, or until `dead` is set while Redis is away."""
+        while (entry := self._writes.get()) is not None:
+            assignment, write = entry
+            try:
+                with self._books:
+                    if assignment.stop_reason is not StopReason.LEASE_LOST:
+                        write()
+                    self._ended(assignment)
+            except redis.RedisError as error:
+                # Behind the others, so that one that Redis does not like holds up nobody.
+                log.warning("an answer waits for Redis", question=assignment.question.id, error=str(error))
+                self._writes.put(entry)
+                if dead.wait(RETRY_REDIS_S):
+                    return
+            except Exception:
+                log.exception("an ending could not be written", question=assignment.question.id)
+                give_up("a defect of this program; the questions in hand go back to the queue")
+
+    def finish(self) -> None:
+        """Let `run` return after what was told so far."""
+        self._writes.put(None)
+
+    # --- what is written
+
+    def _settle(self, assignment: Assignment, write: Callable[[], None]) -> None:
+        if assignment.settle():
+            self._writes.put((assignment, write))
+
+    def _write_answer(self, assignment: Assignment, final: FinalAnswer, turn: Turn | None) -> None:
+        self._ledger.finish(assignment, final, turn)
+        log.info(
+            "a question was answered",
+            question=assignment.question.id,
+            outcome=final.outcome.value,
+            queued_ms=final.queued_ms,
+            total_ms=final.total_ms,
+        )
+
+    def _write_stop(self, assignment: Assignment) -> None:
+        if assignment.stop_reason is StopReason.HANDED_BACK:
+            self._ledger.hand_back(assignment)
+        elif assignment.stop_reason is StopReason.TIMEOUT:
+            self._write_failure(assignment, f"took longer than its time limit of {assignment.job.timeout} s", True)
+        else:
+            end = assignment.question, _end_of(assignment, Outcome.STOPPED)
+            self._ledger.fail(assignment.job, assignment.execution, "stopped on request", end)
+
+    def _write_reclaim(self, assignment: Assignment, reason: str) -> None:
+        count = self._ledger.count_reclaim(assignment.job.id)
+        if count <= self._settings.max_reclaims:
+            log.warning("a question goes back to the queue", question=assignment.question.id, reason=reason)
+            self._ledger.hand_back(assignment)
+        else:
+            self._write_failure(assignment, f"the engine died with it {count} times; the last time: {reason}", False)
+
+    def _write_failure(self, assignment: Assignment, reason: str, worth_a_retry: bool) -> None:
+        if worth_a_retry and assignment.job.should_retry:
+            log.warning("a question is tried again", question=assignment.question.id)
+            self._ledger.retry(assignment, reason)
+            return
+        end = assignment.question, _end_of(assignment, Outcome.FAILED)
+        self._ledger.fail(assignment.job, assignment.execution, reason, end)
+
+
+def _end_of(assignment: Assignment, outcome: Outcome) -> FinalAnswer:
+    question = assignment.question
+    return FinalAnswer(
+        question.to_wire(),
+        outcome,
+        queued_ms=max(0, round(1000 * (assignment.started_at_s - question.accepted_at_s))),
+        total_ms=max(0, round(1000 * (time.time() - question.accepted_at_s))),
+    )

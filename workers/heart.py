@@ -1,0 +1,87 @@
+"""The heart: renews the leases of what a worker has in hand, enforces time limits, and reaps."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import redis
+import structlog
+from rq.queue import Queue
+
+from workers.assignment import Assignment, StopReason
+from workers.finisher import Finisher
+from workers.reaper import Reaper
+
+log = structlog.get_logger(__name__)
+
+REAP_EVERY_S = 5.0
+# After its time is up a question has this long to end by itself; then its place is freed without it.
+STOP_GRACE_S = 5.0
+
+
+class Heart:
+    """Beats in a thread of its own. `assignments` is the worker's table, and `books` the lock on it."""
+
+    def __init__(
+        self,
+        connection: redis.Redis,
+        rq_queue: Queue,
+        assignments: dict[str, Assignment],
+        books: threading.Lock,
+        finisher: Finisher,
+        reaper: Reaper,
+        lease_s: int,
+    ) -> None:
+        self._connection = connection
+        self._registry = rq_queue.started_job_registry
+        self._assignments = assignments
+        self._books = books
+        self._finisher = finisher
+        self._reaper = reaper
+        self._lease_s = lease_s
+        self._reaped_s = float("-inf")
+
+    def run(self, dead: threading.Event, tell: Callable[[redis.client.Pipeline], None]) -> None:
+        """Beat until `dead`; `tell` adds what the worker says of itself to each beat's transaction."""
+        while not dead.wait(min(1.0, self._lease_s / 4)):
+            self._enforce_time_limits()
+            try:
+                self._renew_leases(tell)
+                if time.monotonic() - self._reaped_s > REAP_EVERY_S:
+                    self._reap()
+            except redis.RedisError as error:
+                log.debug("no heartbeat", error=str(error))
+            except Exception:
+                # The heart must go on, or the leases of all questions in hand are lost.
+                log.exception("a heartbeat failed")
+
+    def _reap(self) -> None:
+        with self._books:
+            own = {one.execution.composite_key for one in self._assignments.values()}
+        self._reaper.reap(own)
+        self._reaped_s = time.monotonic()
+
+    def _enforce_time_limits(self) -> None:
+        now_s = time.monotonic()
+        for assignment in list(self._assignments.values()):
+            if now_s > assignment.deadline_s:
+                assignment.stop(StopReason.TIMEOUT)
+            if now_s > assignment.deadline_s + STOP_GRACE_S:
+                self._finisher.stopped(assignment)
+
+    def _renew_leases(self, tell: Callable[[redis.client.Pipeline], None]) -> None:
+        with self._books, self._connection.pipeline() as pipeline:
+            held = list(self._assignments.values())
+            tell(pipeline)
+            for one in held:
+                one.execution.heartbeat(self._registry, self._lease_s, pipeline=pipeline)
+            if held:
+                pipeline.zmscore(self._registry.key, [one.execution.composite_key for one in held])
+            results = pipeline.execute()
+        for one, lease_end in zip(held, results[-1] if held else (), strict=True):
+            # One that has ended only waits to be written: its answer is as good as the other worker's.
+            if lease_end is None and not one.settled:
+                log.warning("a question was taken over by another worker", question=one.question.id)
+                one.stop(StopReason.LEASE_LOST)
