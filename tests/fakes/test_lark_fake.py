@@ -19,8 +19,7 @@ CARDS = "/open-apis/cardkit/v1/cards"
 
 @pytest.fixture
 def fake() -> Iterator[LarkFake]:
-    # An hour of the platform lasts 0.36 s: long enough to act within it, short enough to outwait.
-    with LarkFake(time_scale=0.0001) as server:
+    with LarkFake() as server:
         yield server
 
 
@@ -109,6 +108,7 @@ async def test_the_same_uuid_sends_once_in_an_hour(fake: LarkFake, caller: Calle
     first, second = [await caller.reply(question, text, uuid="u-1") for text in ("one", "two")]
     assert first.data["message_id"] == second.data["message_id"]
     assert [answer.text for answer in fake.answers_to(question)] == ["one"]
+    fake.time_scale = 0.00001
     await asyncio.sleep(fake.scaled(3600))
     await caller.reply(question, "two", uuid="u-1")
     assert [answer.text for answer in fake.answers_to(question)] == ["one", "two"]
@@ -323,11 +323,13 @@ async def test_text_streams_only_in_streaming_mode(fake: LarkFake, caller: Calle
 
 async def test_streaming_ends_after_ten_minutes(fake: LarkFake, caller: Caller) -> None:
     """Ten minutes after it was opened streaming is over whatever came in between; it can be opened again."""
+    fake.time_scale = 0.001
     card_id = await caller.create_card()
     await caller.stream(card_id, "a", 1)
     await asyncio.sleep(fake.scaled(600))
     assert (await caller.stream(card_id, "b", 2)).code == CODES.streaming_timed_out
     assert fake.cards.cards[card_id].streaming is False
+    fake.time_scale = 1
     await caller.settings(card_id, 3, streaming=True)
     assert (await caller.stream(card_id, "b", 4)).code == 0
 
@@ -380,6 +382,8 @@ async def test_a_patched_message_shows_the_new_card(fake: LarkFake, caller: Call
     text_id = (await caller.reply(question)).data["message_id"]
     body = {"content": json.dumps(card("new", streaming=False))}
     assert (await caller.request("PATCH", f"{MESSAGES}/{text_id}", body)).code == CODES.bad_request
+    fake.time_scale = 0  # fourteen days later
+    assert (await caller.request("PATCH", f"{MESSAGES}/{message_id}", body)).code == CODES.patch_too_late
 
 
 async def test_elements_are_added_changed_and_taken_away(fake: LarkFake, caller: Caller) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -19,8 +21,8 @@ CODES = Codes()
 
 @pytest.fixture
 def fake() -> Iterator[LarkFake]:
-    # The client has 0.3 s to acknowledge; 15 s, 5 min, 1 h and 6 h of redelivery last 1.5, 30, 360 and 2160 ms.
-    with LarkFake(time_scale=0.0001, rules=Rules(ack_timeout_s=0.3)) as server:
+    # The client has 0.5 s to acknowledge; 15 s, 5 min, 1 h and 6 h of redelivery last 0.3, 6, 72 and 432 ms.
+    with LarkFake(time_scale=0.00002, rules=Rules(ack_timeout_s=0.5)) as server:
         yield server
 
 
@@ -108,7 +110,7 @@ async def test_silence_is_no_acknowledgement(fake: LarkFake, caller: Caller) -> 
 
 async def test_an_event_without_a_connection_waits(fake: LarkFake, caller: Caller) -> None:
     """An event that happens while nobody is connected is told by a later push."""
-    fake.change_rules(redelivery_after_s=(3000,))
+    fake.change_rules(redelivery_after_s=(15000,))
     fake.say("why?")
     await until(fake, lambda: fake.deliveries.all[0].outcomes == ["no connection"])
     async with caller.connected() as wire:
@@ -204,7 +206,7 @@ async def test_a_push_can_be_lost_or_of_another_type(fake: LarkFake, caller: Cal
 @pytest.mark.parametrize("name", ["close", "abort"])
 async def test_the_connection_ends_while_an_event_is_handled(fake: LarkFake, caller: Caller, name: str) -> None:
     """After the connection ended on an event, the event comes again over the next connection."""
-    fake.change_rules(redelivery_after_s=(3000,))
+    fake.change_rules(redelivery_after_s=(15000,))
     fake.fail("event", name)
     async with caller.connected() as wire:
         fake.say("why?")
@@ -423,7 +425,7 @@ async def test_a_webhook_that_refuses_is_tried_again(fake: LarkFake, receiver: R
 
 async def test_a_webhook_that_nobody_serves_is_tried_again(fake: LarkFake, receiver: Receiver) -> None:
     """An event whose address refuses the connection is told later."""
-    fake.change_rules(redelivery_after_s=(3000,))
+    fake.change_rules(redelivery_after_s=(15000,))
     working = fake.webhook_url
     with LarkFake() as gone:
         fake.webhook_url = gone.url
@@ -446,3 +448,40 @@ async def test_a_request_can_be_far_too_big(fake: LarkFake, receiver: Receiver) 
     """An oversized request is as big as told."""
     await asyncio.to_thread(fake.post_webhook, "oversized", size_bytes=2**20)
     assert len(await receiver.requests[0].read()) > 2**20
+
+
+# --- alone, as a process
+
+
+def started_alone(*options: str) -> subprocess.Popen[str]:
+    """The fake as a process of its own."""
+    command = [sys.executable, "-m", "tests.fakes.lark", "--port", "0", *options]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+async def test_the_fake_serves_alone() -> None:
+    """The module prints the settings that point a bot to it, serves, and is controlled over HTTP."""
+    with started_alone("--time-scale", "0.01") as process:
+        assert process.stdout is not None
+        settings = dict(process.stdout.readline().strip().split("=", 1) for _ in range(5))
+        alone = LarkFake(app_id=settings["FENNEL_LARK__APP_ID"])
+        alone.port = int(settings["FENNEL_LARK__DOMAIN"].rpartition(":")[2])
+        async with Caller(alone) as caller, caller.connected() as wire:
+            await caller.request("POST", "/_control/inject", {"type": "message", "text": "why?"})
+            assert json.loads((await wire.hear()).payload)["header"]["event_type"] == "im.message.receive_v1"
+            await caller.request("POST", "/_control/link", {"action": "close"})
+            assert (await wire.socket.receive()).type is WSMsgType.CLOSE
+            nobody = await caller.request("POST", "/_control/webhook", {"url": None})
+            assert nobody.body == {"url": None}
+        process.terminate()
+    assert settings["FENNEL_LARK__APP_SECRET"] == alone.app_secret
+    assert settings["FENNEL_LARK__VERIFICATION_TOKEN"] == alone.verification_token
+    assert settings["FENNEL_LARK__ENCRYPT_KEY"] == alone.encrypt_key
+
+
+async def test_a_forged_webhook_is_posted_on_demand(fake: LarkFake, caller: Caller, receiver: Receiver) -> None:
+    """Another process can have a question posted as any variant, and learns the answer."""
+    receiver.statuses = [403]
+    answer = await caller.request("POST", "/_control/webhook", {"variant": "unencrypted"})
+    assert answer.body["status"] == 403
+    assert (await receiver.requests[0].json())["header"]["event_type"] == "im.message.receive_v1"

@@ -109,11 +109,12 @@ class Webhook:
             )
         if variant == "oversized":
             body = {**body, "padding": "x" * detail.get("size_bytes", 4 * 2**20)}
-        plain = json.dumps(body, ensure_ascii=False).encode()
+        # Compact: the Node SDK checks the signature over JSON.stringify of what it parsed, not over the raw bytes.
+        plain = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
         if variant == "unencrypted" or not self.encrypt_key:
             return plain
         key = "another key" if variant == "wrong_key" else self.encrypt_key
-        return json.dumps({"encrypt": encrypt(plain, key)}).encode()
+        return json.dumps({"encrypt": encrypt(plain, key)}, separators=(",", ":")).encode()
 
     def _signed(self, raw: bytes, timestamp_s: int, variant: str) -> _Request:
         headers = {"Content-Type": "application/json; charset=utf-8", "X-Request-Id": secrets.token_hex(16)}
