@@ -77,9 +77,9 @@ def test_messages_come_again_until_the_cursor_moves(fake: FakeWeCom, client: Nod
     assert [message["item_list"][0]["text_item"]["text"] for message in first["msgs"]] == ["你好"]
     assert first["msgs"] == again["msgs"]
     assert len(fake.ilink.unacknowledged()) == 1
-    fake.do("weixin", text="noch da?", msgtype="voice")
+    fake.do("weixin", text="still there?", msgtype="voice")
     second = client.call("getUpdates", token, first["get_updates_buf"])
-    assert [message["item_list"][0]["voice_item"]["text"] for message in second["msgs"]] == ["noch da?"]
+    assert [message["item_list"][0]["voice_item"]["text"] for message in second["msgs"]] == ["still there?"]
     assert client.call("getUpdates", token, second["get_updates_buf"])["msgs"] == []
     assert fake.ilink.unacknowledged() == []
 
@@ -152,7 +152,7 @@ def test_ten_unanswered_messages(fake: FakeWeCom, client: NodePeer, token: str) 
         client.call("sendMessage", token, reply(told, str(at), f"c{at}"))
     with pytest.raises(PeerError, match="ret=-2"):
         client.call("sendMessage", token, reply(told, "ten", "c10"))
-    fake.do("weixin", text="weiter")
+    fake.do("weixin", text="go on")
     client.call("sendMessage", token, reply(told, "ten", "c10"))
     assert len(fake.bot_messages(USER)) == 11
 

@@ -1,6 +1,7 @@
 """What the tests of the fake WeCom use of the clients that Tencent wrote."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from tests.fakes.node_peer import NodePeer, PeerError
@@ -58,3 +59,6 @@ class SdkBot:
     def close(self) -> None:
         """Disconnect for good."""
         self._node.call("close", self._name)
+
+
+OpenBot = Callable[..., SdkBot]
