@@ -187,10 +187,10 @@ class Deliveries:
         return answer.reason is None or answer.no_retry
 
     async def post(
-        self, url: str, payload: dict[str, Any], *, retry: tuple[int, str] | None = None, flaw: str | None = None
+        self, url: str, payload: dict[str, Any] | str, *, retry: tuple[int, str] | None = None, flaw: str | None = None
     ) -> webhook.Answer:
         """Deliver one payload over HTTP once, and write request and answer down."""
-        self.server.note("out", "http", {"url": url, "retry": retry, "flaw": flaw, **payload})
+        self.server.note("out", "http", {"url": url, "retry": retry, "flaw": flaw, "payload": payload})
         answer = await webhook.post(url, payload, timeout_s=self.rules.ack_timeout_s, retry=retry, flaw=flaw)
         self.server.note("in", "http", asdict(answer))
         return answer

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from aiohttp import web
 
@@ -22,6 +23,8 @@ from tests.fakes.slack.rules import BOT_SCOPES, SUBSCRIPTIONS, Rules
 from tests.fakes.slack.streams import Streams
 from tests.fakes.slack.web_api import CALL_FAULTS, Method, WebApi
 from tests.fakes.slack.workspace import APP_TOKEN, BOT_TOKEN, BOT_USER, SIGNING_SECRET, Edit, Message, Workspace
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +160,10 @@ class FakeSlack(FakeServer):
         """`inject` from another thread."""
         answer: dict[str, Any] = self.call(self.inject({"type": type, **detail}))
         return answer
+
+    async def eventually(self, look: Callable[[], T], timeout_s: float = 10) -> T:
+        """`wait_for` for a test whose own loop must go on, as the client under test runs on it."""
+        return await asyncio.to_thread(self.wait_for, look, timeout_s)
 
     def state(self) -> dict[str, Any]:
         """Messages, connections, deliveries and what should not have been."""

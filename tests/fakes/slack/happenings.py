@@ -133,7 +133,7 @@ class Happenings:
         return {"url": url}
 
     async def http(self, what: Happening) -> Any:
-        """One HTTP request of any kind: ``url, payload``, and ``flaw`` or ``retry`` ([number, reason])."""
+        """One HTTP request: ``url, payload`` (text is sent as it is), and ``flaw`` or ``retry`` ([number, reason])."""
         retry = what.get("retry")
         answer = await self.deliveries.post(
             what["url"], what["payload"], retry=tuple(retry) if retry else None, flaw=what.get("flaw")

@@ -50,14 +50,19 @@ def signed_headers(body: bytes, flaw: str | None) -> dict[str, str]:
 
 async def post(
     url: str,
-    payload: dict[str, Any],
+    payload: dict[str, Any] | str,
     *,
     timeout_s: float,
     retry: tuple[int, str] | None = None,
     flaw: str | None = None,
 ) -> Answer:
-    """Deliver one payload: events as JSON, interactions as a form. `retry` is the try's number and reason."""
-    if payload.get("type") == "block_actions":
+    """Deliver one payload: events as JSON, interactions as a form, text as it is.
+
+    `retry` is the try's number and reason.
+    """
+    if isinstance(payload, str):
+        body, content_type = payload.encode(), "json"
+    elif payload.get("type") == "block_actions":
         body, content_type = urllib.parse.urlencode({"payload": json.dumps(payload)}).encode(), "x-www-form-urlencoded"
     else:
         body, content_type = json.dumps(payload).encode(), "json"

@@ -100,7 +100,7 @@ class Status:
 
 
 class Workspace:
-    """The team ``T1`` with two people, a public channel, a private one and the bot."""
+    """The team ``T1`` with two people, a channel, a private one, a direct conversation and the bot."""
 
     def __init__(self, rules: Rules, time_scale: float) -> None:
         self.rules = rules
@@ -110,8 +110,8 @@ class Workspace:
         self.statuses: dict[tuple[str, str], Status] = {}
         self.sessions: dict[tuple[str, str | None], str] = {}
         self._last_us = 0
-        self.channel("C1")
-        self.channel("G1")
+        for channel_id in ("C1", "G1", "D2"):
+            self.channel(channel_id)
 
     def new_ts(self) -> str:
         """A timestamp that no message has had, greater than all before."""

@@ -1,0 +1,361 @@
+"""The fake Slack's Socket Mode, with the three backends of Slack's own Python SDK and with a bare WebSocket."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import aiohttp
+import pytest
+from slack_bolt import App
+from slack_bolt.adapter.socket_mode import SocketModeHandler
+from slack_bolt.adapter.socket_mode.aiohttp import AsyncSocketModeHandler as AiohttpHandler
+from slack_bolt.adapter.socket_mode.websockets import AsyncSocketModeHandler as WebsocketsHandler
+from slack_sdk import WebClient
+
+from tests.fakes.slack import FakeSlack, Rules
+from tests.fakes.slack.deliveries import Delivery
+from tests.fakes.slack_clients import FEEDBACK, Recorder, error_of, remove_proxies, web_client
+
+MakeFake = Callable[..., FakeSlack]
+Handler = AiohttpHandler | WebsocketsHandler
+HANDLERS = {"aiohttp": AiohttpHandler, "websockets": WebsocketsHandler}
+
+
+@pytest.fixture
+def make_fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeFake]:
+    """Start fakes on which the last redelivery comes after 0.3 s, and an acknowledgement has 0.5 s."""
+    remove_proxies(monkeypatch)
+    with contextlib.ExitStack() as stack:
+        usual: dict[str, Any] = {"time_scale": 0.001, "rules": Rules(ack_timeout_s=0.5)}
+        yield lambda **options: stack.enter_context(FakeSlack(**{**usual, **options}))
+
+
+@pytest.fixture
+def fake(make_fake: MakeFake) -> FakeSlack:
+    return make_fake()
+
+
+@pytest.fixture
+def recorder(fake: FakeSlack) -> Recorder:
+    return Recorder(fake)
+
+
+@contextlib.asynccontextmanager
+async def connected(fake: FakeSlack, recorder: Recorder, backend: str = "aiohttp") -> AsyncIterator[Handler]:
+    """A bolt app with a link to the fake; its monitor looks every second."""
+    handler = HANDLERS[backend](recorder.app, fake.urls()["FENNEL_SLACK__APP_TOKEN"], ping_interval=1)
+    await handler.connect_async()
+    try:
+        await fake.eventually(lambda: fake.connected() == 1)
+        yield handler
+    finally:
+        await handler.close_async()
+
+
+@contextlib.asynccontextmanager
+async def bare(fake: FakeSlack, count: int = 1) -> AsyncIterator[list[aiohttp.ClientWebSocketResponse]]:
+    """Connections that acknowledge nothing by themselves, after their hello."""
+    async with aiohttp.ClientSession() as session:
+        sockets = [await session.ws_connect(await new_url(fake)) for _ in range(count)]
+        for socket in sockets:
+            assert (await socket.receive_json())["type"] == "hello"
+        yield sockets
+
+
+async def new_url(fake: FakeSlack) -> str:
+    """A URL for one handshake, from apps.connections.open."""
+    answer = await web_client(fake).apps_connections_open(app_token=fake.urls()["FENNEL_SLACK__APP_TOKEN"])
+    return str(answer["url"])
+
+
+def delivery(fake: FakeSlack, injected: dict[str, Any]) -> Delivery:
+    """The delivery of the first event that something injected made."""
+    (found,) = [d for d in fake.deliveries.all if d.event_id == injected["event_ids"][0]]
+    return found
+
+
+async def acked(fake: FakeSlack) -> None:
+    """Wait until everything is acknowledged."""
+    await fake.eventually(lambda: fake.deliveries.all and all(d.state == "acked" for d in fake.deliveries.all))
+
+
+# --- the three backends
+
+
+@pytest.mark.parametrize("backend", ["aiohttp", "websockets"])
+async def test_an_async_app_hears_and_acknowledges(fake: FakeSlack, recorder: Recorder, backend: str) -> None:
+    """A bolt app gets the mention, its message twin and a click, acknowledges them, and its pings are answered."""
+    async with connected(fake, recorder, backend) as handler:
+        posted = await recorder.client.chat_postMessage(channel="C1", text="answer", blocks=[FEEDBACK])
+        fake.happen("app_mention", channel="C1", text="how?")
+        fake.happen("click", channel="C1", ts=posted["ts"], positive=False, user="U3")
+        await acked(fake)
+        assert sorted(event["type"] for event in recorder.events) == ["app_mention", "message"]
+        assert len({event["ts"] for event in recorder.events}) == 1
+        assert len(set(recorder.event_ids)) == 2
+        (click,) = recorder.actions
+        assert (click["actions"][0]["value"], click["user"]["id"]) == ("down", "U3")
+        assert click["container"]["message_ts"] == posted["ts"]
+        assert await handler.client.is_connected()
+        if backend == "aiohttp":
+            await fake.eventually(lambda: [line for line in fake.journal if line.kind == "ping"])
+    assert fake.unacked_events() == []
+
+
+def test_the_builtin_client_hears_and_acknowledges(fake: FakeSlack) -> None:
+    """A synchronous bolt app on the SDK's own WebSocket client gets a mention and acknowledges it."""
+    urls, heard = fake.urls(), []
+    client = WebClient(token=urls["FENNEL_SLACK__BOT_TOKEN"], base_url=urls["FENNEL_SLACK__API_URL"])
+    app = App(client=client, signing_secret="x", process_before_response=True)
+    app.event("app_mention")(lambda event: heard.append(event["text"]))
+    app.event("message")(lambda event: None)
+    handler = SocketModeHandler(app, urls["FENNEL_SLACK__APP_TOKEN"], ping_interval=1)
+    handler.connect()  # type: ignore[no-untyped-call]
+    try:
+        fake.wait_for(lambda: fake.connected() == 1)
+        fake.happen("app_mention", text="how?")
+        fake.wait_for(lambda: fake.deliveries.all and not fake.unacked_events())
+        fake.happen("link", action="disconnect", reason="refresh_requested")
+        fake.wait_for(lambda: fake.deliveries.sockets.accepted == 2 and fake.connected() == 1)
+    finally:
+        handler.close()  # type: ignore[no-untyped-call]
+    assert heard == ["<@UBOT> how?"]
+
+
+# --- the ends of a link
+
+
+@pytest.mark.parametrize("backend", ["aiohttp", "websockets"])
+@pytest.mark.parametrize("reason", ["warning", "refresh_requested", "link_disabled", "too_many_websockets"])
+async def test_a_disconnect_brings_a_new_link(make_fake: MakeFake, backend: str, reason: str) -> None:
+    """After each kind of disconnect the client opens a new link, and gets what happens later over it."""
+    fake = make_fake(time_scale=0.005)  # a client that connects twice must have settled before the last try
+    recorder = Recorder(fake)
+    async with connected(fake, recorder, backend):
+        fake.happen("link", action="disconnect", reason=reason)
+        await fake.eventually(lambda: fake.deliveries.sockets.accepted >= 2 and fake.connected() == 1)
+        fake.happen("app_mention", text="after")
+        await acked(fake)
+    assert "<@UBOT> after" in recorder.texts()
+
+
+@pytest.mark.parametrize("code", [1000, 1001, 1012, None])
+async def test_a_closed_or_aborted_link_comes_back(fake: FakeSlack, recorder: Recorder, code: int | None) -> None:
+    """After a close with each code, and after a lost TCP connection, the client connects again."""
+    async with connected(fake, recorder):
+        happening = {"action": "close", "code": code} if code else {"action": "abort"}
+        fake.happen("link", **happening)
+        await fake.eventually(lambda: fake.deliveries.sockets.accepted == 2 and fake.connected() == 1)
+
+
+async def test_a_black_hole_swallows_everything(fake: FakeSlack, recorder: Recorder) -> None:
+    """A link on which nothing moves any more loses events, until the client notices and opens another."""
+    async with connected(fake, recorder):
+        fake.happen("link", action="black_hole")
+        lost = fake.happen("event", event={"type": "reaction_added"})
+        await fake.eventually(lambda: delivery(fake, lost).state == "lost")
+        await fake.eventually(lambda: fake.deliveries.sockets.accepted >= 2, timeout_s=20)
+        assert [event["state"] for event in fake.unacked_events()] == ["lost"]
+        assert recorder.events == []
+
+
+async def test_slack_refreshes_links_by_age(make_fake: MakeFake) -> None:
+    """A link of full age gets a warning, a disconnect after Slack's time of grace, and an end."""
+    rules = Rules(connection_life_s=150, disconnect_grace_s=100)
+    fake = make_fake(rules=rules)
+    async with bare(fake) as (socket,):
+        warned, told = await socket.receive_json(), await socket.receive_json()
+        assert (warned["type"], warned["reason"]) == ("disconnect", "warning")
+        assert (told["type"], told["reason"]) == ("disconnect", "refresh_requested")
+        assert (await socket.receive()).type is aiohttp.WSMsgType.CLOSE
+
+
+async def test_one_link_too_many(make_fake: MakeFake) -> None:
+    """The eleventh link of an app is told so and closed; the ten others stay."""
+    fake = make_fake()
+    async with bare(fake, 10), aiohttp.ClientSession() as session:
+        socket = await session.ws_connect(await new_url(fake))
+        assert (await socket.receive_json())["reason"] == "too_many_websockets"
+        assert (await socket.receive()).type is aiohttp.WSMsgType.CLOSE
+        assert fake.connected() == 10
+
+
+# --- opening a link
+
+
+async def test_a_ticket_is_good_once_and_for_a_time(make_fake: MakeFake) -> None:
+    """A ticket that was used, has aged, or was never given is refused at the handshake."""
+    fake = make_fake(rules=Rules(ticket_life_s=0.05))
+    async with aiohttp.ClientSession() as session:
+        url = await new_url(fake)
+        await session.ws_connect(url)
+        with pytest.raises(aiohttp.WSServerHandshakeError, match="403"):
+            await session.ws_connect(url)
+        old = await new_url(fake)
+        await asyncio.sleep(0.06)
+        for wrong in (old, f"{fake.url}/link/?ticket=made-up"):
+            with pytest.raises(aiohttp.WSServerHandshakeError, match="403"):
+                await session.ws_connect(wrong)
+        fake.fail("link", "refuse", status=503)
+        with pytest.raises(aiohttp.WSServerHandshakeError, match="503"):
+            await session.ws_connect(await new_url(fake))
+
+
+async def test_a_stale_ticket_traps_the_aiohttp_client(fake: FakeSlack, recorder: Recorder) -> None:
+    """The SDK's aiohttp client tries a refused URL for ever; it comes free when it is made to forget it."""
+    async with connected(fake, recorder) as handler:
+        fake.fail("apps.connections.open", "stale_ticket")
+        fake.happen("link", action="disconnect")
+
+        def refused() -> list[str]:
+            return [line.payload["url"] for line in fake.journal if line.kind == "handshake.refused"]
+
+        await fake.eventually(lambda: len(refused()) >= 2)
+        assert len(set(refused())) == 1
+        handler.client.wss_uri = None
+        await fake.eventually(lambda: fake.connected() == 1)
+
+
+async def test_a_stale_ticket_does_not_trap_the_websockets_client(fake: FakeSlack, recorder: Recorder) -> None:
+    """The SDK's websockets client asks for a new URL after a refused one."""
+    async with connected(fake, recorder, "websockets"):
+        fake.fail("apps.connections.open", "stale_ticket")
+        fake.happen("link", action="close", code=1000)
+        await fake.eventually(lambda: fake.deliveries.sockets.accepted == 2)
+        assert "handshake.refused" in {line.kind for line in fake.journal}
+
+
+async def test_opening_can_fail(fake: FakeSlack) -> None:
+    """apps.connections.open can be made to fail like any other call."""
+    app_token = fake.urls()["FENNEL_SLACK__APP_TOKEN"]
+    client = web_client(fake)
+    fake.fail("apps.connections.open", "error", error="invalid_auth")
+    assert await error_of(client.apps_connections_open(app_token=app_token)) == "invalid_auth"
+    fake.fail("apps.connections.open", "ratelimited", retry_after_s=30)
+    assert await error_of(client.apps_connections_open(app_token=app_token)) == "ratelimited"
+
+
+# --- acknowledging
+
+
+async def test_an_unacknowledged_event_comes_four_times(make_fake: MakeFake) -> None:
+    """Without an acknowledgement an event comes again at once, after a minute and after five, then it is lost."""
+    fake = make_fake(rules=Rules(ack_timeout_s=0.1))
+    async with bare(fake) as (socket,):
+        injected = fake.happen("event", event={"type": "reaction_added"})
+        envelopes = [await socket.receive_json() for _ in range(4)]
+        await fake.eventually(lambda: delivery(fake, injected).state == "lost")
+    assert [(e["retry_attempt"], e["retry_reason"]) for e in envelopes] == [
+        (0, ""),
+        (1, "timeout"),
+        (2, "timeout"),
+        (3, "timeout"),
+    ]
+    assert len({e["envelope_id"] for e in envelopes}) == 4
+    assert {e["payload"]["event_id"] for e in envelopes} == set(injected["event_ids"])
+    times_s = [attempt.at_s for attempt in delivery(fake, injected).attempts]
+    waits_s = [later - earlier for earlier, later in itertools.pairwise(times_s)]
+    assert [wait_s >= least_s for wait_s, least_s in zip(waits_s, [0.1, 0.16, 0.4], strict=True)] == [True] * 3
+    assert waits_s[0] < waits_s[1] < waits_s[2]
+    assert [event["state"] for event in fake.unacked_events()] == ["lost"]
+
+
+async def test_a_failing_app_gets_its_event_again(make_fake: MakeFake) -> None:
+    """An app whose listener fails does not acknowledge, and gets the same event again when it is well."""
+    fake = make_fake(rules=Rules(ack_timeout_s=0.2))
+    recorder = Recorder(fake)
+    async with connected(fake, recorder):
+        recorder.broken = True
+        injected = fake.happen("app_mention", twin=False)
+        await fake.eventually(lambda: len(delivery(fake, injected).attempts) == 2)
+        recorder.broken = False
+        await acked(fake)
+    assert recorder.event_ids == injected["event_ids"]
+    assert recorder.retries[0] in ("1", "2")
+
+
+async def test_an_acknowledgement_counts_on_any_link_and_only_in_time(make_fake: MakeFake) -> None:
+    """An event sent over one link can be acknowledged over another; a late acknowledgement does not count."""
+    fake = make_fake(rules=Rules(ack_timeout_s=0.2, retry_delays_s=()))
+    async with bare(fake, 2) as sockets:
+        injected = fake.happen("event", event={"type": "reaction_added"})
+        await fake.eventually(lambda: delivery(fake, injected).attempts)
+        (number,) = delivery(fake, injected).attempts[0].sockets
+        mine, other = sockets[number - 1], sockets[2 - number]
+        await other.send_json({"envelope_id": (await mine.receive_json())["envelope_id"], "payload": {}})
+        await acked(fake)
+        late = fake.happen("event", event={"type": "reaction_added"})
+        await fake.eventually(lambda: delivery(fake, late).state == "lost")
+        await mine.send_json({"envelope_id": delivery(fake, late).attempts[0].envelope_ids[0]})
+        await fake.eventually(lambda: [line for line in fake.journal if line.kind == "ack.late"])
+        assert delivery(fake, late).state == "lost"
+
+
+async def test_an_event_without_a_link_waits_for_one(fake: FakeSlack, recorder: Recorder) -> None:
+    """What happens while no link is there comes with a later try."""
+    injected = fake.happen("app_mention", twin=False)
+    async with connected(fake, recorder):
+        await acked(fake)
+    assert delivery(fake, injected).attempts[0].failure == "no connection"
+    assert len(recorder.events) == 1
+
+
+# --- deliveries that go wrong
+
+
+async def test_a_lost_acknowledgement_brings_the_event_again(make_fake: MakeFake) -> None:
+    """An app that did acknowledge gets the event a second time when Slack did not hear it."""
+    fake = make_fake(rules=Rules(ack_timeout_s=0.2))
+    recorder = Recorder(fake)
+    async with connected(fake, recorder):
+        fake.fail("event", "lost_ack")
+        injected = fake.happen("app_mention", twin=False)
+        await acked(fake)
+    assert recorder.event_ids == injected["event_ids"] * 2
+
+
+async def test_an_event_comes_twice_at_once(fake: FakeSlack, recorder: Recorder) -> None:
+    """The same event comes in two envelopes, over one link."""
+    async with connected(fake, recorder):
+        fake.fail("event", "duplicate")
+        injected = fake.happen("app_mention", twin=False)
+        await fake.eventually(lambda: len(recorder.events) == 2)
+    assert recorder.event_ids == injected["event_ids"] * 2
+
+
+async def test_an_event_comes_over_two_links(fake: FakeSlack) -> None:
+    """The same event comes once over each of two links."""
+    async with bare(fake, 2) as sockets:
+        fake.fail("event", "two_sockets")
+        injected = fake.happen("event", event={"type": "reaction_added"})
+        first, second = [await socket.receive_json() for socket in sockets]
+        assert first["payload"]["event_id"] == second["payload"]["event_id"] == injected["event_ids"][0]
+        assert first["envelope_id"] != second["envelope_id"]
+
+
+async def test_events_come_out_of_order(fake: FakeSlack) -> None:
+    """An event that is held back comes after one that happened later, so an edit can come before its message."""
+    async with bare(fake) as (socket,):
+        fake.fail("event", "held")
+        mention = fake.happen("app_mention", twin=False)
+        fake.happen("edit", channel="C1", ts=mention["ts"], text="<@UBOT> better")
+        edited, posted = [(await socket.receive_json())["payload"]["event"] for _ in range(2)]
+    assert (edited.get("subtype"), posted["type"]) == ("message_changed", "app_mention")
+    assert posted["event_ts"] < edited["event_ts"]
+
+
+@pytest.mark.parametrize("name", ["disconnect_after", "close_after", "abort_after"])
+async def test_a_link_ends_with_an_event_in_hand(make_fake: MakeFake, name: str) -> None:
+    """A link ends right after it brought an event, which is acknowledged over the next link or comes again."""
+    fake = make_fake(time_scale=0.005)  # the client's monitor must have looked before the last try
+    recorder = Recorder(fake)
+    async with connected(fake, recorder):
+        fake.fail("event", name)
+        injected = fake.happen("app_mention", twin=False)
+        await acked(fake)
+        await fake.eventually(lambda: fake.deliveries.sockets.accepted >= 2)
+    assert set(recorder.event_ids) == set(injected["event_ids"])
