@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from aiohttp import ClientSession, ClientWebSocketResponse
 
-from tests.fakes.lark import LarkFake
+from tests.fakes.lark import FakeLark
 from tests.fakes.lark.frame import CONTROL, DATA, Frame, decode
 
 Json = dict[str, Any]
@@ -38,7 +38,7 @@ class Reply:
 class Caller:
     """Calls the fake with a token of its own; use it as an async context manager."""
 
-    def __init__(self, fake: LarkFake) -> None:
+    def __init__(self, fake: FakeLark) -> None:
         self.fake = fake
         self.token = ""
 

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from aiohttp import ClientError
 
-from tests.fakes.lark import Codes, LarkFake
+from tests.fakes.lark import Codes, FakeLark
 from tests.fakes.lark_caller import Caller, card
 
 CODES = Codes()
@@ -18,13 +18,13 @@ CARDS = "/open-apis/cardkit/v1/cards"
 
 
 @pytest.fixture
-def fake() -> Iterator[LarkFake]:
-    with LarkFake() as server:
+def fake() -> Iterator[FakeLark]:
+    with FakeLark() as server:
         yield server
 
 
 @pytest.fixture
-async def caller(fake: LarkFake) -> AsyncIterator[Caller]:
+async def caller(fake: FakeLark) -> AsyncIterator[Caller]:
     async with Caller(fake) as it:
         yield it
 
@@ -32,7 +32,7 @@ async def caller(fake: LarkFake) -> AsyncIterator[Caller]:
 # --- tokens and people
 
 
-async def test_a_call_needs_a_valid_token(fake: LarkFake, caller: Caller) -> None:
+async def test_a_call_needs_a_valid_token(fake: FakeLark, caller: Caller) -> None:
     """Without a token a call is refused with 99991661, with one that was voided with 99991663."""
     fake.void_tokens()
     assert (await caller.request("GET", "/open-apis/bot/v3/info")).code == CODES.token_invalid
@@ -43,7 +43,7 @@ async def test_a_call_needs_a_valid_token(fake: LarkFake, caller: Caller) -> Non
     assert info.body["bot"]["open_id"] == fake.bot_open_id
 
 
-async def test_a_token_ends(fake: LarkFake, caller: Caller) -> None:
+async def test_a_token_ends(fake: FakeLark, caller: Caller) -> None:
     """A token is refused when its time is over, and a new one is told with the seconds that it has."""
     fake.change_rules(token_ttl_s=0.05)
     fake.void_tokens()
@@ -52,14 +52,14 @@ async def test_a_token_ends(fake: LarkFake, caller: Caller) -> None:
     assert (await caller.request("GET", "/open-apis/bot/v3/info")).code == CODES.token_invalid
 
 
-async def test_a_wrong_secret_gets_no_token(fake: LarkFake, caller: Caller) -> None:
+async def test_a_wrong_secret_gets_no_token(fake: FakeLark, caller: Caller) -> None:
     """A wrong app secret is refused with HTTP 200 and code 10014."""
     body = {"app_id": fake.app_id, "app_secret": "wrong"}
     refused = await caller.request("POST", "/open-apis/auth/v3/tenant_access_token/internal", body)
     assert (refused.status, refused.code) == (200, CODES.bad_secret)
 
 
-async def test_people_are_named(fake: LarkFake, caller: Caller) -> None:
+async def test_people_are_named(fake: FakeLark, caller: Caller) -> None:
     """People are found by their open ids; unknown ids are left out."""
     ada = fake.add_person("Ada")
     found = await caller.request("GET", "/open-apis/contact/v3/users/batch?user_ids=ou_nobody", user_ids=ada)
@@ -69,7 +69,7 @@ async def test_people_are_named(fake: LarkFake, caller: Caller) -> None:
 # --- sending
 
 
-async def test_an_answer_hangs_under_its_question(fake: LarkFake, caller: Caller) -> None:
+async def test_an_answer_hangs_under_its_question(fake: FakeLark, caller: Caller) -> None:
     """A reply names its parent and root, and is what a person sees as the answer."""
     question = fake.say("why?", mention_bot=True)
     sent = await caller.reply(question, "because")
@@ -77,7 +77,7 @@ async def test_an_answer_hangs_under_its_question(fake: LarkFake, caller: Caller
     assert [answer.text for answer in fake.answers_to(question)] == ["because"]
 
 
-async def test_a_reply_can_open_a_thread(fake: LarkFake, caller: Caller) -> None:
+async def test_a_reply_can_open_a_thread(fake: FakeLark, caller: Caller) -> None:
     """With reply_in_thread question and answer share a thread, and a further message in it stays there."""
     question = fake.say("why?")
     thread_id = (await caller.reply(question, reply_in_thread=True)).data["thread_id"]
@@ -87,13 +87,13 @@ async def test_a_reply_can_open_a_thread(fake: LarkFake, caller: Caller) -> None
     assert len(fake.visible_messages(chat_id, thread_id)) == 4
 
 
-async def test_every_message_of_a_topic_group_opens_a_thread(fake: LarkFake, caller: Caller) -> None:
+async def test_every_message_of_a_topic_group_opens_a_thread(fake: FakeLark, caller: Caller) -> None:
     """In a topic group an answer is in its question's thread without being told to."""
     question = fake.say("why?", chat_id=fake.add_chat(topic=True))
     assert (await caller.reply(question)).data["thread_id"] == fake.chats.messages[question].thread_id != ""
 
 
-async def test_a_person_can_be_written_to(fake: LarkFake, caller: Caller) -> None:
+async def test_a_person_can_be_written_to(fake: FakeLark, caller: Caller) -> None:
     """A message to an open id goes to the direct chat with that person."""
     ada = fake.add_person("Ada")
     body = {"receive_id": ada, "msg_type": "text", "content": '{"text":"hi"}'}
@@ -102,7 +102,7 @@ async def test_a_person_can_be_written_to(fake: LarkFake, caller: Caller) -> Non
     assert fake.chats.messages[question].chat_id == sent.data["chat_id"]
 
 
-async def test_the_same_uuid_sends_once_in_an_hour(fake: LarkFake, caller: Caller) -> None:
+async def test_the_same_uuid_sends_once_in_an_hour(fake: FakeLark, caller: Caller) -> None:
     """Within an hour the same uuid gives the first message again, even with other content; later it sends anew."""
     question = fake.say("why?")
     first, second = [await caller.reply(question, text, uuid="u-1") for text in ("one", "two")]
@@ -114,14 +114,14 @@ async def test_the_same_uuid_sends_once_in_an_hour(fake: LarkFake, caller: Calle
     assert [answer.text for answer in fake.answers_to(question)] == ["one", "two"]
 
 
-async def test_a_uuid_has_fifty_characters_at_most(fake: LarkFake, caller: Caller) -> None:
+async def test_a_uuid_has_fifty_characters_at_most(fake: FakeLark, caller: Caller) -> None:
     """A uuid of 51 characters is refused, one of 50 is taken."""
     chat_id = fake.add_chat()
     assert (await caller.send(chat_id, uuid="u" * 51)).code == CODES.bad_field
     assert (await caller.send(chat_id, uuid="u" * 50)).code == 0
 
 
-async def test_a_chat_takes_five_messages_a_second(fake: LarkFake, caller: Caller) -> None:
+async def test_a_chat_takes_five_messages_a_second(fake: FakeLark, caller: Caller) -> None:
     """The sixth message to one chat within a second is refused with 230020 and shown as above the rate."""
     chat_id = fake.add_chat()
     codes = [(await caller.send(chat_id)).code for _ in range(6)]
@@ -130,7 +130,7 @@ async def test_a_chat_takes_five_messages_a_second(fake: LarkFake, caller: Calle
     assert (await caller.send(fake.add_chat())).code == 0
 
 
-async def test_an_api_takes_fifty_calls_a_second(fake: LarkFake, caller: Caller) -> None:
+async def test_an_api_takes_fifty_calls_a_second(fake: FakeLark, caller: Caller) -> None:
     """One call too many gets HTTP 429, code 99991400 and the seconds to wait."""
     fake.change_rules(api_calls_per_s=3)
     replies = [await caller.request("GET", "/open-apis/bot/v3/info") for _ in range(4)]
@@ -139,7 +139,7 @@ async def test_an_api_takes_fifty_calls_a_second(fake: LarkFake, caller: Caller)
     assert replies[-1].headers["x-ogw-ratelimit-reset"] == "1"
 
 
-async def test_an_api_takes_a_thousand_calls_a_minute(fake: LarkFake, caller: Caller) -> None:
+async def test_an_api_takes_a_thousand_calls_a_minute(fake: FakeLark, caller: Caller) -> None:
     """The limit of a minute is kept beside that of a second and tells a longer wait."""
     fake.change_rules(api_calls_per_min=2)
     replies = [await caller.request("GET", "/open-apis/bot/v3/info") for _ in range(3)]
@@ -157,13 +157,13 @@ async def test_an_api_takes_a_thousand_calls_a_minute(fake: LarkFake, caller: Ca
         ("interactive", '{"type":"card","data":{"card_id":"1"}}', CODES.card_content),
     ],
 )
-async def test_bad_content_is_refused(fake: LarkFake, caller: Caller, msg_type: str, content: str, code: int) -> None:
+async def test_bad_content_is_refused(fake: FakeLark, caller: Caller, msg_type: str, content: str, code: int) -> None:
     """Content that is malformed, too long (150 KB of text, 30 KB of anything else) or names no card is refused."""
     body = {"receive_id": fake.add_chat(), "msg_type": msg_type, "content": content}
     assert (await caller.request("POST", MESSAGES, body, receive_id_type="chat_id")).code == code
 
 
-async def test_a_bot_outside_the_chat_cannot_send(fake: LarkFake, caller: Caller) -> None:
+async def test_a_bot_outside_the_chat_cannot_send(fake: FakeLark, caller: Caller) -> None:
     """Sending into a chat that the bot was taken out of, or that there is not, is refused with 230002."""
     question = fake.say("why?")
     fake.set_bot_inside(fake.chats.messages[question].chat_id, False)
@@ -173,7 +173,7 @@ async def test_a_bot_outside_the_chat_cannot_send(fake: LarkFake, caller: Caller
     assert (await caller.reply(question)).code == 0
 
 
-async def test_a_recalled_question_takes_no_reply(fake: LarkFake, caller: Caller) -> None:
+async def test_a_recalled_question_takes_no_reply(fake: FakeLark, caller: Caller) -> None:
     """A reply to a recalled message is refused with 230011, and reading it tells only that it was there."""
     question = fake.say("why?")
     fake.recall(question)
@@ -183,7 +183,7 @@ async def test_a_recalled_question_takes_no_reply(fake: LarkFake, caller: Caller
     assert "why?" not in item["body"]["content"]
 
 
-async def test_a_text_is_edited_twenty_times_at_most(fake: LarkFake, caller: Caller) -> None:
+async def test_a_text_is_edited_twenty_times_at_most(fake: FakeLark, caller: Caller) -> None:
     """The twenty-first edit of a text is refused with 230072 and changes nothing."""
     fake.change_rules(message_edits_per_s=1000)
     sent = (await caller.send(fake.add_chat())).data
@@ -195,7 +195,7 @@ async def test_a_text_is_edited_twenty_times_at_most(fake: LarkFake, caller: Cal
     assert [message.text for message in fake.visible_messages(sent["chat_id"])] == ["19"]
 
 
-async def test_one_message_is_edited_five_times_a_second(fake: LarkFake, caller: Caller) -> None:
+async def test_one_message_is_edited_five_times_a_second(fake: FakeLark, caller: Caller) -> None:
     """The sixth patch of one card within a second is refused with 230020."""
     card_id = await caller.create_card()
     message_id = (await caller.reply_card(fake.say("why?"), card_id)).data["message_id"]
@@ -204,7 +204,7 @@ async def test_one_message_is_edited_five_times_a_second(fake: LarkFake, caller:
     assert codes == [0] * 5 + [CODES.chat_rate]
 
 
-async def test_only_own_messages_are_changed(fake: LarkFake, caller: Caller) -> None:
+async def test_only_own_messages_are_changed(fake: FakeLark, caller: Caller) -> None:
     """Editing or recalling a person's message is refused."""
     question = fake.say("why?")
     body = {"msg_type": "text", "content": '{"text":"mine"}'}
@@ -212,7 +212,7 @@ async def test_only_own_messages_are_changed(fake: LarkFake, caller: Caller) -> 
     assert (await caller.request("DELETE", f"{MESSAGES}/{question}")).code == CODES.not_the_sender
 
 
-async def test_a_deleted_message_is_not_seen(fake: LarkFake, caller: Caller) -> None:
+async def test_a_deleted_message_is_not_seen(fake: FakeLark, caller: Caller) -> None:
     """What the bot recalls is gone from sight."""
     question = fake.say("why?")
     message_id = (await caller.reply(question)).data["message_id"]
@@ -220,7 +220,7 @@ async def test_a_deleted_message_is_not_seen(fake: LarkFake, caller: Caller) -> 
     assert fake.answers_to(question) == []
 
 
-async def test_reactions_come_and_go(fake: LarkFake, caller: Caller) -> None:
+async def test_reactions_come_and_go(fake: FakeLark, caller: Caller) -> None:
     """A reaction is seen until it is taken away; the same emoji twice is one."""
     question = fake.say("why?")
     body = {"reaction_type": {"emoji_type": "OnIt"}}
@@ -233,7 +233,7 @@ async def test_reactions_come_and_go(fake: LarkFake, caller: Caller) -> None:
     assert fake.visible_messages(chat_id)[0].reactions == ()
 
 
-async def test_messages_are_listed_by_pages(fake: LarkFake, caller: Caller) -> None:
+async def test_messages_are_listed_by_pages(fake: FakeLark, caller: Caller) -> None:
     """The list of a chat goes by pages, newest first when asked, with the sender and the parent of each."""
     question = fake.say("why?")
     chat_id = fake.chats.messages[question].chat_id
@@ -252,7 +252,7 @@ async def test_messages_are_listed_by_pages(fake: LarkFake, caller: Caller) -> N
     assert second["items"][0]["message_id"] == question
 
 
-async def test_a_thread_has_a_list_of_its_own(fake: LarkFake, caller: Caller) -> None:
+async def test_a_thread_has_a_list_of_its_own(fake: FakeLark, caller: Caller) -> None:
     """The chat's list holds only the message that opened a thread; the thread's list holds all of it."""
     question = fake.say("why?")
     answer = (await caller.reply(question, reply_in_thread=True)).data
@@ -264,7 +264,7 @@ async def test_a_thread_has_a_list_of_its_own(fake: LarkFake, caller: Caller) ->
     assert [item["message_id"] for item in lists["thread"]] == [question, answer["message_id"]]
 
 
-async def test_a_picture_is_fetched_by_its_key(fake: LarkFake, caller: Caller) -> None:
+async def test_a_picture_is_fetched_by_its_key(fake: FakeLark, caller: Caller) -> None:
     """The file of a message comes back byte for byte."""
     message_id = fake.say("", message_type="image", content={"image_key": "img_1"}, files={"img_1": "AAEC"})
     headers = {"Authorization": f"Bearer {caller.token}"}
@@ -273,165 +273,16 @@ async def test_a_picture_is_fetched_by_its_key(fake: LarkFake, caller: Caller) -
         assert await response.read() == b"\x00\x01\x02"
 
 
-async def test_a_chat_tells_what_it_is(fake: LarkFake, caller: Caller) -> None:
+async def test_a_chat_tells_what_it_is(fake: FakeLark, caller: Caller) -> None:
     """A topic group is told from a plain one."""
     chat_id = fake.add_chat(topic=True)
     assert (await caller.request("GET", f"/open-apis/im/v1/chats/{chat_id}")).data["chat_mode"] == "topic"
 
 
-# --- cards
-
-
-async def test_a_card_shows_what_was_streamed_last(fake: LarkFake, caller: Caller) -> None:
-    """A person sees the whole text of the last operation with its sequence, and whether it still streams."""
-    question, card_id = fake.say("why?"), await caller.create_card()
-    await caller.reply_card(question, card_id)
-    for sequence, text in enumerate(("be", "because"), 1):
-        assert (await caller.stream(card_id, text, sequence)).code == 0
-    (answer,) = fake.answers_to(question)
-    assert (answer.text, answer.sequence, answer.streaming) == ("because", 2, True)
-    await caller.settings(card_id, 3, streaming=False)
-    assert fake.answers_to(question)[0].streaming is False
-    assert [operation.text for operation in fake.cards.cards[card_id].history] == ["be", "because", "because"]
-
-
-async def test_the_sequence_rises_over_all_operations(fake: LarkFake, caller: Caller) -> None:
-    """A sequence that is not above every earlier one, of whatever operation, is refused with 300317."""
-    card_id = await caller.create_card()
-    assert (await caller.stream(card_id, "a", 5)).code == 0
-    assert (await caller.stream(card_id, "b", 5)).code == CODES.sequence
-    assert (await caller.settings(card_id, 4, streaming=False)).code == CODES.sequence
-    assert (await caller.settings(card_id, 6, streaming=False)).code == 0
-
-
-async def test_the_same_card_operation_counts_once(fake: LarkFake, caller: Caller) -> None:
-    """An operation with a uuid that was done already succeeds and changes nothing."""
-    card_id = await caller.create_card()
-    assert (await caller.stream(card_id, "a", 1, uuid="c-1")).code == 0
-    assert (await caller.stream(card_id, "b", 1, uuid="c-1")).code == 0
-    assert fake.cards.cards[card_id].text == "a"
-
-
-async def test_text_streams_only_in_streaming_mode(fake: LarkFake, caller: Caller) -> None:
-    """Streamed text is refused with 300309 once streaming is closed, and taken again once it is opened."""
-    card_id = await caller.create_card()
-    await caller.settings(card_id, 1, streaming=False)
-    assert (await caller.stream(card_id, "a", 2)).code == CODES.streaming_closed
-    await caller.settings(card_id, 3, streaming=True)
-    assert (await caller.stream(card_id, "a", 4)).code == 0
-
-
-async def test_streaming_ends_after_ten_minutes(fake: LarkFake, caller: Caller) -> None:
-    """Ten minutes after it was opened streaming is over whatever came in between; it can be opened again."""
-    fake.time_scale = 0.001
-    card_id = await caller.create_card()
-    await caller.stream(card_id, "a", 1)
-    await asyncio.sleep(fake.scaled(600))
-    assert (await caller.stream(card_id, "b", 2)).code == CODES.streaming_timed_out
-    assert fake.cards.cards[card_id].streaming is False
-    fake.time_scale = 1
-    await caller.settings(card_id, 3, streaming=True)
-    assert (await caller.stream(card_id, "b", 4)).code == 0
-
-
-async def test_an_unknown_element_is_refused(fake: LarkFake, caller: Caller) -> None:
-    """Text for an element that the card has not got is refused with 300313."""
-    card_id = await caller.create_card()
-    assert (await caller.stream(card_id, "a", 1, element_id="md_2")).code == CODES.no_element
-
-
-async def test_a_card_takes_ten_operations_a_second(fake: LarkFake, caller: Caller) -> None:
-    """The eleventh operation on one card within a second gets HTTP 429."""
-    card_id = await caller.create_card()
-    statuses = [(await caller.stream(card_id, "a", sequence)).status for sequence in range(1, 12)]
-    assert statuses == [200] * 10 + [429]
-
-
-async def test_a_card_has_thirty_kilobytes(fake: LarkFake, caller: Caller) -> None:
-    """A card that is or grows above 30 KB is refused, and stays as it was."""
-    big = json.dumps(card("x" * 30 * 1024, streaming=True))
-    refused = await caller.request("POST", CARDS, {"type": "card_json", "data": big})
-    assert refused.code == CODES.card_too_big
-    card_id = await caller.create_card("small")
-    assert (await caller.stream(card_id, "茴" * 10240, 1)).code == CODES.card_too_big
-    assert fake.cards.cards[card_id].text == "small"
-
-
-async def test_a_card_is_sent_once(fake: LarkFake, caller: Caller) -> None:
-    """A card entity that is in one message cannot be put into another, unless the rule is switched off."""
-    question, card_id = fake.say("why?"), await caller.create_card()
-    assert (await caller.reply_card(question, card_id)).code == 0
-    assert (await caller.reply_card(question, card_id)).code == CODES.card_content
-    fake.change_rules(card_sent_once=False)
-    assert (await caller.reply_card(question, card_id)).code == 0
-
-
-async def test_a_card_ends_after_fourteen_days(fake: LarkFake, caller: Caller) -> None:
-    """Operations on a card entity that is older than its life are refused."""
-    fake.change_rules(card_ttl_s=0)
-    card_id = await caller.create_card()
-    assert (await caller.stream(card_id, "a", 1)).code == CODES.card_expired
-
-
-async def test_a_patched_message_shows_the_new_card(fake: LarkFake, caller: Caller) -> None:
-    """A patch puts another card into the message; a text cannot be patched."""
-    question = fake.say("why?")
-    message_id = (await caller.reply_card(question, await caller.create_card())).data["message_id"]
-    await caller.request("PATCH", f"{MESSAGES}/{message_id}", {"content": json.dumps(card("new", streaming=False))})
-    assert [answer.text for answer in fake.answers_to(question)] == ["new"]
-    text_id = (await caller.reply(question)).data["message_id"]
-    body = {"content": json.dumps(card("new", streaming=False))}
-    assert (await caller.request("PATCH", f"{MESSAGES}/{text_id}", body)).code == CODES.bad_request
-    fake.time_scale = 0  # fourteen days later
-    assert (await caller.request("PATCH", f"{MESSAGES}/{message_id}", body)).code == CODES.patch_too_late
-
-
-async def test_elements_are_added_changed_and_taken_away(fake: LarkFake, caller: Caller) -> None:
-    """Elements come after the one that is named, change in part, and go; an id twice is refused."""
-    card_id = await caller.create_card("one")
-    path = f"{CARDS}/{card_id}/elements"
-    new = {"tag": "markdown", "element_id": "md_2", "content": "two"}
-    add = {"type": "insert_after", "target_element_id": "md_1", "elements": json.dumps([new])}
-    assert (await caller.request("POST", path, {**add, "sequence": 1})).code == 0
-    assert (await caller.request("POST", path, {**add, "sequence": 2})).code == CODES.duplicate_element
-    change = {"partial_element": '{"content":"zwei"}', "sequence": 3}
-    await caller.request("PATCH", f"{path}/md_2", change)
-    assert fake.cards.cards[card_id].text == "one\nzwei"
-    await caller.request("DELETE", f"{path}/md_1", {"sequence": 4})
-    assert fake.cards.cards[card_id].text == "zwei"
-
-
-async def test_a_batch_is_done_whole_or_not_at_all(fake: LarkFake, caller: Caller) -> None:
-    """When one action of a batch fails, none takes effect."""
-    card_id = await caller.create_card("one")
-    good = {
-        "action": "update_element",
-        "params": {"element_id": "md_1", "element": {"tag": "markdown", "content": "x"}},
-    }
-    bad = {"action": "delete_elements", "params": {"element_ids": ["md_9"]}}
-    path = f"{CARDS}/{card_id}/batch_update"
-    refused = await caller.request("POST", path, {"actions": json.dumps([good, bad]), "sequence": 1})
-    assert refused.code == CODES.no_element
-    assert fake.cards.cards[card_id].text == "one"
-    assert (await caller.request("POST", path, {"actions": json.dumps([good]), "sequence": 1})).code == 0
-    assert fake.cards.cards[card_id].text == "x"
-
-
-async def test_a_card_is_replaced_whole(fake: LarkFake, caller: Caller) -> None:
-    """A full update shows the new card and takes its streaming mode; its id is found by the message."""
-    card_id = await caller.create_card("one")
-    message_id = (await caller.reply_card(fake.say("why?"), card_id)).data["message_id"]
-    found = await caller.request("POST", f"{CARDS}/id_convert", {"message_id": message_id})
-    body = {"card": {"type": "card_json", "data": json.dumps(card("two", streaming=False))}, "sequence": 1}
-    await caller.request("PUT", f"{CARDS}/{found.data['card_id']}", body)
-    shown = fake.cards.cards[card_id]
-    assert (shown.text, shown.streaming) == ("two", False)
-
-
 # --- faults
 
 
-async def test_a_code_is_answered_on_demand(fake: LarkFake, caller: Caller) -> None:
+async def test_a_code_is_answered_on_demand(fake: FakeLark, caller: Caller) -> None:
     """A fault gives any code for as many calls as told, without doing anything."""
     question = fake.say("why?")
     fake.fail("message.reply", "code", times=2, code=99991672, msg="scope missing")
@@ -439,7 +290,7 @@ async def test_a_code_is_answered_on_demand(fake: LarkFake, caller: Caller) -> N
     assert len(fake.answers_to(question)) == 1
 
 
-async def test_too_often_is_answered_on_demand(fake: LarkFake, caller: Caller) -> None:
+async def test_too_often_is_answered_on_demand(fake: FakeLark, caller: Caller) -> None:
     """A rate-limit fault comes as HTTP 429 with the seconds to wait, and is no send above the rate."""
     fake.fail("message.create", "rate_limited", reset_s=7)
     refused = await caller.send(fake.add_chat())
@@ -449,7 +300,7 @@ async def test_too_often_is_answered_on_demand(fake: LarkFake, caller: Caller) -
 
 
 @pytest.mark.parametrize(("name", "kept"), [("html", 0), ("broken_json", 0), ("commit_then_html", 1)])
-async def test_an_answer_can_be_no_json(fake: LarkFake, caller: Caller, name: str, kept: int) -> None:
+async def test_an_answer_can_be_no_json(fake: FakeLark, caller: Caller, name: str, kept: int) -> None:
     """A gateway's page or half an answer comes in place of JSON, before or after the message was sent."""
     chat_id = fake.add_chat()
     fake.fail("message.create", name)
@@ -459,7 +310,7 @@ async def test_an_answer_can_be_no_json(fake: LarkFake, caller: Caller, name: st
 
 
 @pytest.mark.parametrize(("name", "kept"), [("drop", 0), ("commit_then_drop", 1)])
-async def test_a_dropped_call_is_repeated_safely(fake: LarkFake, caller: Caller, name: str, kept: int) -> None:
+async def test_a_dropped_call_is_repeated_safely(fake: FakeLark, caller: Caller, name: str, kept: int) -> None:
     """When the connection drops before or after the message was sent, the same uuid leaves one message."""
     chat_id = fake.add_chat()
     fake.fail("message.create", name)
@@ -470,8 +321,22 @@ async def test_a_dropped_call_is_repeated_safely(fake: LarkFake, caller: Caller,
     assert len(fake.visible_messages(chat_id)) == 1
 
 
+async def test_a_call_may_take_effect_after_it_broke(fake: FakeLark, caller: Caller) -> None:
+    """A call that was cut off and sends its message only later leaves one message beside its repetition."""
+    chat_id = fake.add_chat()
+    fake.fail("message.create", "commit_late", delay_s=0.05)
+    with pytest.raises(ClientError):
+        await caller.send(chat_id, uuid="u-1")
+    assert (await caller.send(chat_id, uuid="u-1")).code == 0
+    lines = fake.journal
+    await asyncio.to_thread(
+        fake.wait_for, lambda: sum((line.direction, line.kind) == ("out", "message.create") for line in lines) == 2
+    )
+    assert len(fake.visible_messages(chat_id)) == 1
+
+
 @pytest.mark.parametrize("name", ["slow", "commit_then_slow"])
-async def test_a_slow_call_is_done_all_the_same(fake: LarkFake, caller: Caller, name: str) -> None:
+async def test_a_slow_call_is_done_all_the_same(fake: FakeLark, caller: Caller, name: str) -> None:
     """A caller that gives up on a slow call may find its message sent."""
     chat_id = fake.add_chat()
     fake.fail("message.create", name, delay_s=0.3)
@@ -483,7 +348,7 @@ async def test_a_slow_call_is_done_all_the_same(fake: LarkFake, caller: Caller, 
     await asyncio.to_thread(fake.wait_for, lambda: len(fake.visible_messages(chat_id)) == 2)
 
 
-async def test_a_hanging_call_goes_on_when_released(fake: LarkFake, caller: Caller) -> None:
+async def test_a_hanging_call_goes_on_when_released(fake: FakeLark, caller: Caller) -> None:
     """A call that hangs is answered once the fault is lifted, and not before."""
     fake.fail("*", "hang")
     call = asyncio.create_task(caller.send(fake.add_chat()))
@@ -493,7 +358,7 @@ async def test_a_hanging_call_goes_on_when_released(fake: LarkFake, caller: Call
     assert (await call).code == 0
 
 
-async def test_the_fake_is_controlled_over_http(fake: LarkFake, caller: Caller) -> None:
+async def test_the_fake_is_controlled_over_http(fake: FakeLark, caller: Caller) -> None:
     """Another process can add people's doings and faults, and look at state, journal and rules broken."""
     event = {"type": "message", "text": "why?", "mention_bot": True}
     made = await caller.request("POST", "/_control/inject", event)

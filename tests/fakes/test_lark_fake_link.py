@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
-from aiohttp import WSMsgType, WSServerHandshakeError, web
+from aiohttp import WSMsgType, WSServerHandshakeError
 
-from tests.fakes.lark import Codes, LarkFake, Rules
+from tests.fakes.lark import Codes, FakeLark, Rules
 from tests.fakes.lark.frame import CONTROL, DATA, Frame, FrameError, decode, fragments
 from tests.fakes.lark_caller import Caller
 
@@ -20,19 +18,19 @@ CODES = Codes()
 
 
 @pytest.fixture
-def fake() -> Iterator[LarkFake]:
+def fake() -> Iterator[FakeLark]:
     # The client has 0.5 s to acknowledge; 15 s, 5 min, 1 h and 6 h of redelivery last 0.3, 6, 72 and 432 ms.
-    with LarkFake(time_scale=0.00002, rules=Rules(ack_timeout_s=0.5)) as server:
+    with FakeLark(time_scale=0.00002, rules=Rules(ack_timeout_s=0.5)) as server:
         yield server
 
 
 @pytest.fixture
-async def caller(fake: LarkFake) -> AsyncIterator[Caller]:
+async def caller(fake: FakeLark) -> AsyncIterator[Caller]:
     async with Caller(fake) as it:
         yield it
 
 
-async def until(fake: LarkFake, look: Callable[[], Any]) -> Any:
+async def until(fake: FakeLark, look: Callable[[], Any]) -> Any:
     """Wait for what the fake sees, without blocking this test's own loop."""
     return await asyncio.to_thread(fake.wait_for, look)
 
@@ -66,7 +64,7 @@ def test_fragments_join_to_the_whole() -> None:
 # --- the long connection
 
 
-async def test_an_acknowledged_event_comes_once(fake: LarkFake, caller: Caller) -> None:
+async def test_an_acknowledged_event_comes_once(fake: FakeLark, caller: Caller) -> None:
     """An event that is answered with code 200 is acknowledged and told no second time."""
     async with caller.connected() as wire:
         message_id = fake.say("why?", mention_bot=True)
@@ -79,7 +77,7 @@ async def test_an_acknowledged_event_comes_once(fake: LarkFake, caller: Caller) 
         assert fake.delivery(event["header"]["event_id"]).outcomes == ["200"]
 
 
-async def test_an_event_is_pushed_again_four_times(fake: LarkFake, caller: Caller) -> None:
+async def test_an_event_is_pushed_again_four_times(fake: FakeLark, caller: Caller) -> None:
     """An event that is refused is pushed again at 15 s, 5 min, 1 h and 6 h under the same event id, then given up."""
     async with caller.connected() as wire:
         fake.say("why?")
@@ -95,7 +93,7 @@ async def test_an_event_is_pushed_again_four_times(fake: LarkFake, caller: Calle
         assert all(gap >= fake.scaled(wait) for gap, wait in zip(gaps, (15, 300, 3600, 21600), strict=True))
 
 
-async def test_silence_is_no_acknowledgement(fake: LarkFake, caller: Caller) -> None:
+async def test_silence_is_no_acknowledgement(fake: FakeLark, caller: Caller) -> None:
     """Without an answer within 3 s the event is pushed again; the late answer to the first push does not count."""
     async with caller.connected() as wire:
         fake.say("why?")
@@ -108,7 +106,7 @@ async def test_silence_is_no_acknowledgement(fake: LarkFake, caller: Caller) -> 
         assert delivery.outcomes == ["timeout", "500", "200"]
 
 
-async def test_an_event_without_a_connection_waits(fake: LarkFake, caller: Caller) -> None:
+async def test_an_event_without_a_connection_waits(fake: FakeLark, caller: Caller) -> None:
     """An event that happens while nobody is connected is told by a later push."""
     fake.change_rules(redelivery_after_s=(15000,))
     fake.say("why?")
@@ -118,7 +116,7 @@ async def test_an_event_without_a_connection_waits(fake: LarkFake, caller: Calle
         await until(fake, lambda: not fake.unacked_events())
 
 
-async def test_each_event_goes_to_one_connection(fake: LarkFake, caller: Caller) -> None:
+async def test_each_event_goes_to_one_connection(fake: FakeLark, caller: Caller) -> None:
     """With two connections no event reaches both, and both get some."""
     async with caller.connected() as one, caller.connected() as two:
         for number in range(30):
@@ -138,7 +136,7 @@ async def test_each_event_goes_to_one_connection(fake: LarkFake, caller: Caller)
     assert len(set(pushes)) == 2
 
 
-async def test_every_ping_has_a_pong(fake: LarkFake, caller: Caller) -> None:
+async def test_every_ping_has_a_pong(fake: FakeLark, caller: Caller) -> None:
     """A ping is answered with a pong, unless that is muted, or with new times for the client."""
     async with caller.connected() as wire:
         pong = await wire.ping()
@@ -150,7 +148,7 @@ async def test_every_ping_has_a_pong(fake: LarkFake, caller: Caller) -> None:
 
 
 @pytest.mark.parametrize(("name", "detail"), [("fragments", {}), ("lost_fragment", {"count": 3})])
-async def test_an_event_comes_in_fragments(fake: LarkFake, caller: Caller, name: str, detail: dict[str, int]) -> None:
+async def test_an_event_comes_in_fragments(fake: FakeLark, caller: Caller, name: str, detail: dict[str, int]) -> None:
     """Fragments come out of order under one message id; with one of them lost the event is pushed again."""
     fake.fail("event", name, **detail)
     async with caller.connected() as wire:
@@ -172,7 +170,7 @@ async def test_an_event_comes_in_fragments(fake: LarkFake, caller: Caller, name:
 
 
 @pytest.mark.parametrize(("name", "message_ids"), [("duplicate", 1), ("duplicate_event", 2)])
-async def test_an_event_comes_twice(fake: LarkFake, caller: Caller, name: str, message_ids: int) -> None:
+async def test_an_event_comes_twice(fake: FakeLark, caller: Caller, name: str, message_ids: int) -> None:
     """The same event comes twice at once, under one message id or under two."""
     fake.fail("event", name)
     async with caller.connected() as wire:
@@ -182,7 +180,7 @@ async def test_an_event_comes_twice(fake: LarkFake, caller: Caller, name: str, m
         assert len({frame.headers["message_id"] for frame in frames}) == message_ids
 
 
-async def test_events_come_out_of_order(fake: LarkFake, caller: Caller) -> None:
+async def test_events_come_out_of_order(fake: FakeLark, caller: Caller) -> None:
     """The earlier of two messages arrives after the later one, as its create_time shows."""
     fake.fail("event", "out_of_order")
     async with caller.connected() as wire:
@@ -194,7 +192,7 @@ async def test_events_come_out_of_order(fake: LarkFake, caller: Caller) -> None:
         assert int(heard[0]["create_time"]) > int(heard[1]["create_time"])
 
 
-async def test_a_push_can_be_lost_or_of_another_type(fake: LarkFake, caller: Caller) -> None:
+async def test_a_push_can_be_lost_or_of_another_type(fake: FakeLark, caller: Caller) -> None:
     """A lost push and one of the frame type ``card`` are followed by another one."""
     fake.fail("event", "lost")
     fake.fail("event.again", "card_frame")
@@ -204,7 +202,7 @@ async def test_a_push_can_be_lost_or_of_another_type(fake: LarkFake, caller: Cal
 
 
 @pytest.mark.parametrize("name", ["close", "abort"])
-async def test_the_connection_ends_while_an_event_is_handled(fake: LarkFake, caller: Caller, name: str) -> None:
+async def test_the_connection_ends_while_an_event_is_handled(fake: FakeLark, caller: Caller, name: str) -> None:
     """After the connection ended on an event, the event comes again over the next connection."""
     fake.change_rules(redelivery_after_s=(15000,))
     fake.fail("event", name)
@@ -218,7 +216,7 @@ async def test_the_connection_ends_while_an_event_is_handled(fake: LarkFake, cal
 
 
 @pytest.mark.parametrize("name", ["close_links", "abort_links"])
-async def test_connections_end_on_demand(fake: LarkFake, caller: Caller, name: str) -> None:
+async def test_connections_end_on_demand(fake: FakeLark, caller: Caller, name: str) -> None:
     """Every connection can be closed or cut from outside."""
     async with caller.connected() as wire:
         await asyncio.to_thread(getattr(fake, name))
@@ -226,7 +224,7 @@ async def test_connections_end_on_demand(fake: LarkFake, caller: Caller, name: s
     await until(fake, lambda: not fake.link.connections)
 
 
-async def test_a_connection_can_go_dead(fake: LarkFake, caller: Caller) -> None:
+async def test_a_connection_can_go_dead(fake: FakeLark, caller: Caller) -> None:
     """A silenced connection stays open and says nothing, while a new one works."""
     async with caller.connected() as dead:
         fake.silence_links()
@@ -244,7 +242,7 @@ async def test_a_connection_can_go_dead(fake: LarkFake, caller: Caller) -> None:
 
 
 @pytest.mark.parametrize("code", [1, 1000040343, 1000040350, 99991400])
-async def test_discovery_fails_with_a_code(fake: LarkFake, caller: Caller, code: int) -> None:
+async def test_discovery_fails_with_a_code(fake: FakeLark, caller: Caller, code: int) -> None:
     """Discovery gives any code with HTTP 200, then works again."""
     fake.fail("endpoint", "code", code=code)
     refused = await caller.discover()
@@ -252,13 +250,13 @@ async def test_discovery_fails_with_a_code(fake: LarkFake, caller: Caller, code:
     assert (await caller.discover()).data["ClientConfig"]["PingInterval"] >= 1
 
 
-async def test_discovery_wants_the_secret(fake: LarkFake, caller: Caller) -> None:
+async def test_discovery_wants_the_secret(fake: FakeLark, caller: Caller) -> None:
     """A wrong secret is refused with code 514."""
     refused = await caller.request("POST", "/callback/ws/endpoint", {"AppID": fake.app_id, "AppSecret": "wrong"})
     assert refused.code == CODES.endpoint_auth
 
 
-async def test_discovery_hangs(fake: LarkFake, caller: Caller) -> None:
+async def test_discovery_hangs(fake: FakeLark, caller: Caller) -> None:
     """Discovery that hangs is answered when it is let go on."""
     fake.fail("endpoint", "hang")
     call = asyncio.create_task(caller.discover())
@@ -275,7 +273,7 @@ async def refused_handshake(caller: Caller, url: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(("status", "auth_code"), [(403, 0), (514, 1000040350)])
-async def test_the_handshake_is_refused(fake: LarkFake, caller: Caller, status: int, auth_code: int) -> None:
+async def test_the_handshake_is_refused(fake: FakeLark, caller: Caller, status: int, auth_code: int) -> None:
     """A refused handshake tells its status and the reason in headers."""
     fake.fail("handshake", "refuse", status=status, auth_code=auth_code)
     headers = await refused_handshake(caller, (await caller.discover()).data["URL"])
@@ -283,205 +281,16 @@ async def test_the_handshake_is_refused(fake: LarkFake, caller: Caller, status: 
     assert headers["handshake-msg"]
 
 
-async def test_an_address_is_good_for_one_connection(fake: LarkFake, caller: Caller) -> None:
+async def test_an_address_is_good_for_one_connection(fake: FakeLark, caller: Caller) -> None:
     """The address that discovery gave is refused the second time."""
     url = (await caller.discover()).data["URL"]
     async with caller.session.ws_connect(url):
         assert (await refused_handshake(caller, url))["handshake-status"] == "514"
 
 
-async def test_there_are_only_so_many_connections(fake: LarkFake, caller: Caller) -> None:
+async def test_there_are_only_so_many_connections(fake: FakeLark, caller: Caller) -> None:
     """One connection more than allowed is refused with 1000040350."""
     fake.change_rules(connections_max=1)
     async with caller.connected():
         headers = await refused_handshake(caller, (await caller.discover()).data["URL"])
     assert headers["handshake-autherrcode"] == str(CODES.too_many_connections)
-
-
-# --- events
-
-
-async def heard(fake: LarkFake, caller: Caller, act: Callable[[], object]) -> dict[str, Any]:
-    """The event that something leads to."""
-    async with caller.connected() as wire:
-        act()
-        frame = await wire.hear()
-        await wire.answer(frame)
-        return dict(json.loads(frame.payload))
-
-
-async def test_a_direct_message_is_told(fake: LarkFake, caller: Caller) -> None:
-    """A direct message comes with chat type p2p and no mention."""
-    message = (await heard(fake, caller, lambda: fake.say("hi", direct=True)))["event"]["message"]
-    assert message["chat_type"] == "p2p"
-    assert "mentions" not in message
-
-
-async def test_rich_text_is_told(fake: LarkFake, caller: Caller) -> None:
-    """A post comes in rows, the mention as an ``at`` that names the key."""
-    event = await heard(fake, caller, lambda: fake.say("one\ntwo", message_type="post", title="T", mention_bot=True))
-    content = json.loads(event["event"]["message"]["content"])
-    assert content["title"] == "T"
-    assert content["content"][0][0] == {"tag": "at", "user_id": "@_user_1", "user_name": "Fennel"}
-    assert content["content"][1] == [{"tag": "text", "text": "two"}]
-
-
-async def test_a_quote_names_its_parent(fake: LarkFake, caller: Caller) -> None:
-    """A message that quotes another names it as parent and root."""
-    parent = fake.say("the sky is green")
-    fake.say("is it?", parent_id=parent, mention_bot=True)
-    message = fake.deliveries.all[-1].event["event"]["message"]
-    assert message["parent_id"] == message["root_id"] == parent
-
-
-async def test_a_message_in_a_thread_names_it(fake: LarkFake, caller: Caller) -> None:
-    """A message in a topic carries the thread's id and its root."""
-    root = fake.say("why?", chat_id=fake.add_chat(topic=True))
-    thread_id = fake.chats.messages[root].thread_id
-    fake.say("and then?", thread_id=thread_id)
-    message = fake.deliveries.all[-1].event["event"]["message"]
-    assert (message["thread_id"], message["root_id"]) == (thread_id, root)
-
-
-async def test_a_recall_is_told(fake: LarkFake, caller: Caller) -> None:
-    """A recalled message leads to im.message.recalled_v1 with its id."""
-    question = fake.say("why?")
-    fake.recall(question)
-    event = fake.deliveries.all[-1].event
-    assert event["header"]["event_type"] == "im.message.recalled_v1"
-    assert event["event"]["message_id"] == question
-
-
-async def test_a_press_of_a_button_is_told(fake: LarkFake, caller: Caller) -> None:
-    """A pressed button leads to card.action.trigger with the button's value and the card's message."""
-    card_id = await caller.create_card()
-    message_id = (await caller.reply_card(fake.say("why?"), card_id)).data["message_id"]
-    fake.press(message_id, {"feedback": "up"})
-    event = fake.deliveries.all[-1].event
-    assert event["header"]["event_type"] == "card.action.trigger"
-    assert event["event"]["action"]["value"] == {"feedback": "up"}
-    assert event["event"]["context"]["open_message_id"] == message_id
-
-
-async def test_any_event_can_happen(fake: LarkFake, caller: Caller) -> None:
-    """An event of any type is told with the body that is given."""
-    event = await heard(fake, caller, lambda: fake.happen("im.message.message_read_v1", {"x": 1}))
-    assert (event["header"]["event_type"], event["event"]) == ("im.message.message_read_v1", {"x": 1})
-
-
-async def test_without_the_scope_only_mentions_are_told(fake: LarkFake, caller: Caller) -> None:
-    """An app that may not read all group messages hears only those that mention its bot."""
-    fake.change_rules(every_group_message=False)
-    event = await heard(fake, caller, lambda: [fake.say("chatter"), fake.say("why?", mention_bot=True)])
-    assert json.loads(event["event"]["message"]["content"])["text"] == "@_user_1 why?"
-
-
-# --- webhook
-
-
-class Receiver:
-    """An address that keeps what is posted to it and answers with `statuses`, then with 200."""
-
-    def __init__(self) -> None:
-        self.statuses: list[int] = []
-        self.requests: list[web.Request] = []
-
-    async def take(self, request: web.Request) -> web.Response:
-        """Keep the request, with its body read."""
-        await request.read()
-        self.requests.append(request)
-        return web.json_response({"msg": "success"}, status=self.statuses.pop(0) if self.statuses else 200)
-
-
-@pytest.fixture
-async def receiver(fake: LarkFake) -> AsyncIterator[Receiver]:
-    it = Receiver()
-    app = web.Application(client_max_size=16 * 2**20)
-    app.router.add_post("/", it.take)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    fake.webhook_url = f"http://127.0.0.1:{runner.addresses[0][1]}/"
-    yield it
-    await runner.cleanup()
-
-
-async def test_events_are_posted_to_a_webhook(fake: LarkFake, receiver: Receiver) -> None:
-    """With an address set an event is posted there, encrypted, and HTTP 200 acknowledges it."""
-    fake.say("why?")
-    await until(fake, lambda: not fake.unacked_events())
-    assert list(await receiver.requests[0].json()) == ["encrypt"]
-
-
-async def test_a_webhook_that_refuses_is_tried_again(fake: LarkFake, receiver: Receiver) -> None:
-    """After an HTTP 500 the event is posted again, and a fault makes it come twice then."""
-    receiver.statuses = [500]
-    fake.fail("webhook.again", "duplicate")
-    fake.say("why?")
-    await until(fake, lambda: not fake.unacked_events())
-    assert fake.deliveries.all[0].outcomes == ["500", "200"]
-    assert len(receiver.requests) == 3
-
-
-async def test_a_webhook_that_nobody_serves_is_tried_again(fake: LarkFake, receiver: Receiver) -> None:
-    """An event whose address refuses the connection is told later."""
-    fake.change_rules(redelivery_after_s=(15000,))
-    working = fake.webhook_url
-    with LarkFake() as gone:
-        fake.webhook_url = gone.url
-    fake.say("why?")
-    await until(fake, lambda: fake.deliveries.all[0].outcomes)
-    fake.webhook_url = working
-    await until(fake, lambda: not fake.unacked_events())
-
-
-async def test_a_valid_request_can_be_repeated_exactly(fake: LarkFake, receiver: Receiver) -> None:
-    """A repeated request has the same bytes and the same signature."""
-    for variant in ("valid", "repeated"):
-        await asyncio.to_thread(fake.post_webhook, variant)
-    first, second = receiver.requests
-    assert await first.read() == await second.read()
-    assert first.headers["X-Lark-Signature"] == second.headers["X-Lark-Signature"]
-
-
-async def test_a_request_can_be_far_too_big(fake: LarkFake, receiver: Receiver) -> None:
-    """An oversized request is as big as told."""
-    await asyncio.to_thread(fake.post_webhook, "oversized", size_bytes=2**20)
-    assert len(await receiver.requests[0].read()) > 2**20
-
-
-# --- alone, as a process
-
-
-def started_alone(*options: str) -> subprocess.Popen[str]:
-    """The fake as a process of its own."""
-    command = [sys.executable, "-m", "tests.fakes.lark", "--port", "0", *options]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-
-
-async def test_the_fake_serves_alone() -> None:
-    """The module prints the settings that point a bot to it, serves, and is controlled over HTTP."""
-    with started_alone("--time-scale", "0.01") as process:
-        assert process.stdout is not None
-        settings = dict(process.stdout.readline().strip().split("=", 1) for _ in range(5))
-        alone = LarkFake(app_id=settings["FENNEL_LARK__APP_ID"])
-        alone.port = int(settings["FENNEL_LARK__DOMAIN"].rpartition(":")[2])
-        async with Caller(alone) as caller, caller.connected() as wire:
-            await caller.request("POST", "/_control/inject", {"type": "message", "text": "why?"})
-            assert json.loads((await wire.hear()).payload)["header"]["event_type"] == "im.message.receive_v1"
-            await caller.request("POST", "/_control/link", {"action": "close"})
-            assert (await wire.socket.receive()).type is WSMsgType.CLOSE
-            nobody = await caller.request("POST", "/_control/webhook", {"url": None})
-            assert nobody.body == {"url": None}
-        process.terminate()
-    assert settings["FENNEL_LARK__APP_SECRET"] == alone.app_secret
-    assert settings["FENNEL_LARK__VERIFICATION_TOKEN"] == alone.verification_token
-    assert settings["FENNEL_LARK__ENCRYPT_KEY"] == alone.encrypt_key
-
-
-async def test_a_forged_webhook_is_posted_on_demand(fake: LarkFake, caller: Caller, receiver: Receiver) -> None:
-    """Another process can have a question posted as any variant, and learns the answer."""
-    receiver.statuses = [403]
-    answer = await caller.request("POST", "/_control/webhook", {"variant": "unencrypted"})
-    assert answer.body["status"] == 403
-    assert (await receiver.requests[0].json())["header"]["event_type"] == "im.message.receive_v1"

@@ -9,20 +9,20 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.lark import LarkFake, Rules
+from tests.fakes.lark import FakeLark, Rules
 from tests.fakes.lark.delivery import Delivery
 from tests.fakes.lark_caller import card
 from tests.fakes.node_peer import NodePeer
 from tests.fakes.python_peer import PythonPeer
 
 
-def new_fake() -> LarkFake:
+def new_fake() -> FakeLark:
     """15 s, 5 min, 1 h and 6 h of redelivery last 0.15, 3, 36 and 216 s; the client has 1 s to acknowledge."""
-    return LarkFake(time_scale=0.01, rules=Rules(ack_timeout_s=1))
+    return FakeLark(time_scale=0.01, rules=Rules(ack_timeout_s=1))
 
 
 @pytest.fixture(scope="module")
-def oapi() -> Iterator[tuple[LarkFake, PythonPeer]]:
+def oapi() -> Iterator[tuple[FakeLark, PythonPeer]]:
     """One bot of lark-oapi for all its tests, as importing it takes seconds."""
     with new_fake() as fake, PythonPeer("tests.fakes.lark_oapi_peer", fake.urls()) as peer:
         peer.call("connect")
@@ -31,25 +31,25 @@ def oapi() -> Iterator[tuple[LarkFake, PythonPeer]]:
 
 
 @pytest.fixture
-def node(node_packages: Path) -> Iterator[tuple[LarkFake, NodePeer]]:
+def node(node_packages: Path) -> Iterator[tuple[FakeLark, NodePeer]]:
     with new_fake() as fake, NodePeer("lark_bot.cjs", fake.urls()) as peer:
         yield fake, peer
 
 
-def acknowledged(fake: LarkFake, event_id: str) -> Delivery:
+def acknowledged(fake: FakeLark, event_id: str) -> Delivery:
     """Wait until the event is acknowledged."""
     delivery = fake.delivery(event_id)
     fake.wait_for(lambda: delivery.acknowledged_at_s)
     return delivery
 
 
-def ask(fake: LarkFake, text: str, **how: Any) -> Delivery:
+def ask(fake: FakeLark, text: str, **how: Any) -> Delivery:
     """A question to the bot, and how its event fared once it is acknowledged."""
     fake.say(text, mention_bot=True, **how)
     return acknowledged(fake, fake.deliveries.all[-1].event_id)
 
 
-def answers(fake: LarkFake, delivery: Delivery) -> list[str]:
+def answers(fake: FakeLark, delivery: Delivery) -> list[str]:
     """The texts that answer the question of this event."""
     return [answer.text for answer in fake.answers_to(delivery.event["event"]["message"]["message_id"])]
 
@@ -74,7 +74,7 @@ def times_handled(peer: PythonPeer, delivery: Delivery) -> int:
     ],
 )
 def test_lark_oapi_answers_an_event(
-    oapi: tuple[LarkFake, PythonPeer], fault: str | None, detail: dict[str, Any], outcomes: list[str], handled: int
+    oapi: tuple[FakeLark, PythonPeer], fault: str | None, detail: dict[str, Any], outcomes: list[str], handled: int
 ) -> None:
     """lark-oapi handles, answers and acknowledges an event, after each fault of the link; one answer is seen."""
     fake, peer = oapi
@@ -90,7 +90,7 @@ def test_lark_oapi_answers_an_event(
     assert answers(fake, delivery) == ["echo @_user_1 why?"]
 
 
-def test_lark_oapi_handles_doubled_fragments_more_than_once(oapi: tuple[LarkFake, PythonPeer]) -> None:
+def test_lark_oapi_handles_doubled_fragments_more_than_once(oapi: tuple[FakeLark, PythonPeer]) -> None:
     """Fragments that come twice under one message id reach lark-oapi's handler more than once, as on the platform."""
     fake, peer = oapi
     fake.fail("event", "fragments", copies=2)
@@ -99,7 +99,7 @@ def test_lark_oapi_handles_doubled_fragments_more_than_once(oapi: tuple[LarkFake
     assert answers(fake, delivery) == ["echo @_user_1 why?"]
 
 
-def test_lark_oapi_refuses_and_gets_it_again(oapi: tuple[LarkFake, PythonPeer]) -> None:
+def test_lark_oapi_refuses_and_gets_it_again(oapi: tuple[FakeLark, PythonPeer]) -> None:
     """A handler that raises answers with code 500, and the event comes again under the same id."""
     fake, peer = oapi
     delivery = ask(fake, "refuse this once")
@@ -107,7 +107,7 @@ def test_lark_oapi_refuses_and_gets_it_again(oapi: tuple[LarkFake, PythonPeer]) 
     assert times_handled(peer, delivery) == 2
 
 
-def test_lark_oapi_refuses_what_it_has_no_handler_for(oapi: tuple[LarkFake, PythonPeer]) -> None:
+def test_lark_oapi_refuses_what_it_has_no_handler_for(oapi: tuple[FakeLark, PythonPeer]) -> None:
     """An event of a type that is not registered is refused with code 500."""
     fake, _ = oapi
     delivery = fake.delivery(fake.happen("im.message.message_read_v1", {"reader": {}, "message_id_list": []}))
@@ -115,7 +115,7 @@ def test_lark_oapi_refuses_what_it_has_no_handler_for(oapi: tuple[LarkFake, Pyth
     assert delivery.outcomes[0] == "500"
 
 
-def test_lark_oapi_answers_a_button(oapi: tuple[LarkFake, PythonPeer]) -> None:
+def test_lark_oapi_answers_a_button(oapi: tuple[FakeLark, PythonPeer]) -> None:
     """What the handler of a card action gives comes back in the response frame."""
     fake, peer = oapi
     question = fake.say("why?")
@@ -125,7 +125,7 @@ def test_lark_oapi_answers_a_button(oapi: tuple[LarkFake, PythonPeer]) -> None:
     assert delivery.data["toast"]["content"] == "up"
 
 
-def test_lark_oapi_hears_of_a_recall(oapi: tuple[LarkFake, PythonPeer]) -> None:
+def test_lark_oapi_hears_of_a_recall(oapi: tuple[FakeLark, PythonPeer]) -> None:
     """A recalled message is told, and takes no answer any more."""
     fake, peer = oapi
     question = fake.say("why?")
@@ -134,7 +134,7 @@ def test_lark_oapi_hears_of_a_recall(oapi: tuple[LarkFake, PythonPeer]) -> None:
     assert peer.call("reply", question, "text", {"text": "late"}, "u-late")["code"] == 230011
 
 
-def test_lark_oapi_takes_new_times_from_a_pong(oapi: tuple[LarkFake, PythonPeer]) -> None:
+def test_lark_oapi_takes_new_times_from_a_pong(oapi: tuple[FakeLark, PythonPeer]) -> None:
     """The config in a pong changes the client's ping interval."""
     fake, peer = oapi
     fake.fail("ping", "reconfigure", config={"PingInterval": 2})
@@ -142,7 +142,7 @@ def test_lark_oapi_takes_new_times_from_a_pong(oapi: tuple[LarkFake, PythonPeer]
     fake.wait_for(lambda: peer.call("ping_interval") == 2)
 
 
-def test_lark_oapi_comes_back_after_trouble(oapi: tuple[LarkFake, PythonPeer]) -> None:
+def test_lark_oapi_comes_back_after_trouble(oapi: tuple[FakeLark, PythonPeer]) -> None:
     """Cut off, and with discovery busy at first, lark-oapi connects again."""
     fake, _ = oapi
     before = {connection.device_id for connection in fake.link.connections}
@@ -167,7 +167,7 @@ def test_lark_oapi_comes_back_after_trouble(oapi: tuple[LarkFake, PythonPeer]) -
     ],
 )
 def test_lark_oapi_reads_refusals(
-    oapi: tuple[LarkFake, PythonPeer], kind: str, name: str, detail: dict[str, int], error: str
+    oapi: tuple[FakeLark, PythonPeer], kind: str, name: str, detail: dict[str, int], error: str
 ) -> None:
     """lark-oapi tells refusals that it tries again after from those that end its connecting."""
     fake, peer = oapi
@@ -179,7 +179,7 @@ def test_lark_oapi_reads_refusals(
 # --- lark-oapi, REST and webhook
 
 
-def test_lark_oapi_streams_a_card(oapi: tuple[LarkFake, PythonPeer]) -> None:
+def test_lark_oapi_streams_a_card(oapi: tuple[FakeLark, PythonPeer]) -> None:
     """Card, reply, streamed text and settings go through lark-oapi's REST client, refusals with their codes."""
     fake, peer = oapi
     question = fake.say("why?")
@@ -195,7 +195,7 @@ def test_lark_oapi_streams_a_card(oapi: tuple[LarkFake, PythonPeer]) -> None:
     assert (answer.text, answer.sequence, answer.streaming) == ("because", 2, False)
 
 
-def test_lark_oapi_lists_a_chat(oapi: tuple[LarkFake, PythonPeer]) -> None:
+def test_lark_oapi_lists_a_chat(oapi: tuple[FakeLark, PythonPeer]) -> None:
     """The list gives what is needed to find an own answer: parent and sender."""
     fake, peer = oapi
     delivery = ask(fake, "list me")
@@ -205,7 +205,7 @@ def test_lark_oapi_lists_a_chat(oapi: tuple[LarkFake, PythonPeer]) -> None:
     assert [item["parent_id"] for item in own] == [message["message_id"]]
 
 
-def test_lark_oapi_sees_rate_limits_and_dead_tokens(oapi: tuple[LarkFake, PythonPeer]) -> None:
+def test_lark_oapi_sees_rate_limits_and_dead_tokens(oapi: tuple[FakeLark, PythonPeer]) -> None:
     """A 429 and a token that is invalid come as codes, not as exceptions; a page that is no JSON raises."""
     fake, peer = oapi
     # Answered before the faults are set, so that the bot's own answer does not take them.
@@ -233,7 +233,7 @@ def test_lark_oapi_sees_rate_limits_and_dead_tokens(oapi: tuple[LarkFake, Python
         ("not_json", 500),
     ],
 )
-def test_lark_oapi_judges_a_webhook(oapi: tuple[LarkFake, PythonPeer], variant: str, status: int) -> None:
+def test_lark_oapi_judges_a_webhook(oapi: tuple[FakeLark, PythonPeer], variant: str, status: int) -> None:
     """lark-oapi decrypts and verifies what the fake posts, and refuses each forgery that it can tell."""
     fake, peer = oapi
     fake.webhook_url = peer.call("serve_webhook")
@@ -263,7 +263,7 @@ def test_lark_channel_streams_an_answer() -> None:
 # --- the SDK for Node.js
 
 
-def test_node_sdk_answers_events(node: tuple[LarkFake, NodePeer]) -> None:
+def test_node_sdk_answers_events(node: tuple[FakeLark, NodePeer]) -> None:
     """The Node SDK hears whole and fragmented events, answers them, and comes back after a cut."""
     fake, peer = node
     peer.call("connect")
@@ -276,7 +276,7 @@ def test_node_sdk_answers_events(node: tuple[LarkFake, NodePeer]) -> None:
     assert answers(fake, ask(fake, "again?")) == ["echo @_user_1 again?"]
 
 
-def test_node_sdk_streams_a_card_and_answers_a_button(node: tuple[LarkFake, NodePeer]) -> None:
+def test_node_sdk_streams_a_card_and_answers_a_button(node: tuple[FakeLark, NodePeer]) -> None:
     """A card that the Node SDK streams is seen as it was left, and its button is answered with a toast."""
     fake, peer = node
     question = fake.say("why?")
@@ -289,7 +289,7 @@ def test_node_sdk_streams_a_card_and_answers_a_button(node: tuple[LarkFake, Node
     assert delivery.data["toast"]["content"] == "up"
 
 
-def test_node_sdk_judges_a_webhook(node: tuple[LarkFake, NodePeer]) -> None:
+def test_node_sdk_judges_a_webhook(node: tuple[FakeLark, NodePeer]) -> None:
     """The Node SDK decrypts and verifies what the fake posts, and does not handle what is badly signed."""
     fake, peer = node
     fake.webhook_url = peer.call("serveWebhook")

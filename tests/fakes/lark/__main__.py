@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from tests.fakes.lark.fake import LarkFake
+from tests.fakes.lark.fake import FakeLark
 from tests.fakes.server import run_alone
 
 
@@ -17,7 +17,7 @@ def main() -> None:
     )
     parser.add_argument("--webhook-url", help="post events there, not over the long connection")
     arguments = parser.parse_args()
-    fake = LarkFake(time_scale=arguments.time_scale, port=arguments.port)
+    fake = FakeLark(time_scale=arguments.time_scale, port=arguments.port)
     fake.webhook_url = arguments.webhook_url
     run_alone(fake)
 

@@ -30,7 +30,7 @@ _SECRETS = {"app_secret": "fake-app-secret", "verification_token": "fake-token",
 _CLIENT_CONFIG = {"ReconnectCount": -1, "ReconnectInterval": 1, "ReconnectNonce": 1, "PingInterval": 1}
 
 
-class LarkFake(FakeServer):
+class FakeLark(FakeServer):
     """One app with its bot in one tenant. Events go over the long connection, or to `webhook_url` when that is set."""
 
     def __init__(

@@ -53,6 +53,7 @@ class Gateway:
 
     Faults before the call takes effect: ``code`` (`code`, `msg`, `status`), ``rate_limited`` (`reset_s`),
     ``html`` (`status`), ``broken_json``, ``drop``, ``slow`` (`delay_s`, then served), ``hang`` (until `release`).
+    Both: ``commit_late`` (`delay_s`) cuts the connection at once and lets the call take effect afterwards.
     After it took effect: ``commit_then_drop``, ``commit_then_html`` (`status`), ``commit_then_slow`` (`delay_s`).
     """
 
@@ -155,6 +156,9 @@ class Gateway:
     async def _before(self, fault: Fault, request: web.Request) -> web.Response | None:
         detail = fault.detail
         if fault.name == "slow":
+            await asyncio.sleep(detail.get("delay_s", 1))
+        elif fault.name == "commit_late":
+            _abort(request)
             await asyncio.sleep(detail.get("delay_s", 1))
         elif fault.name == "hang":
             await self.release.wait()
