@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import sys
 import threading
 import time
 from collections import deque
@@ -23,13 +22,15 @@ CLOSE_TIMEOUT_S = 2.0
 class EngineChild:
     """A started engine process. Build it in a thread that outlives it: the kernel kills it with that thread.
 
-    `on_report` is called in the thread that reads the pipe, with each report in order.
+    `on_report` is called in the thread that reads the pipe, with each report in order; `on_stderr` in another one,
+    with each line that the process writes to its stderr.
     """
 
-    def __init__(self, spec: EngineSpec, on_report: Callable[[Report], None]) -> None:
+    def __init__(self, spec: EngineSpec, on_report: Callable[[Report], None], on_stderr: Callable[[str], None]) -> None:
         # A context of our own: the global start method belongs to the program, and is never set.
         context = multiprocessing.get_context("spawn")
         self._on_report = on_report
+        self._on_stderr = on_stderr
         self._stderr_lines: deque[str] = deque(maxlen=LAST_WORDS_LINES)
         self._send_lock = threading.Lock()
         self.last_report_at_s = time.monotonic()
@@ -131,7 +132,7 @@ class EngineChild:
         for line in lines:
             text = line.decode("utf-8", "replace").rstrip("\r")
             self._stderr_lines.append(text)
-            print(text, file=sys.stderr)
+            self._on_stderr(text)
 
 
 def _receive(reports: Connection) -> Report | None:

@@ -12,6 +12,7 @@ import contextlib
 import ctypes
 import faulthandler
 import importlib
+import logging
 import os
 import queue
 import signal
@@ -49,6 +50,7 @@ def run(spec: EngineSpec, commands: Connection, reports: Connection, stderr: Con
         signal.signal(number, signal.SIG_IGN)
     os.dup2(stderr.fileno(), 2)
     faulthandler.enable()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
     _die_with_parent(parent_pid)
     inbox: queue.SimpleQueue[Command] = queue.SimpleQueue()
     threading.Thread(target=_read_commands, args=(commands, inbox), daemon=True, name="commands").start()

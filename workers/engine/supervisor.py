@@ -173,7 +173,7 @@ class EngineSupervisor:
         """Start a process and watch it to its end; says why it ended."""
         self._load_reports.clear()
         try:
-            child = EngineChild(self._spec, self._take_report)
+            child = EngineChild(self._spec, self._take_report, lambda line: self._log.info("engine process", said=line))
         except OSError as error:
             return EngineError(f"the engine process could not be started: {error.strerror or error}")
         self._child = child

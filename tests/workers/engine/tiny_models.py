@@ -1,0 +1,104 @@
+"""Chat models that take milliseconds: every architecture with a handful of random weights and a tokenizer of bytes."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import (
+    AutoModelForCausalLM,
+    FalconConfig,
+    Gemma2Config,
+    Gemma3TextConfig,
+    GPT2Config,
+    LlamaConfig,
+    MistralConfig,
+    PhiConfig,
+    PreTrainedConfig,
+    PreTrainedTokenizerFast,
+    Qwen2Config,
+    Qwen2MoeConfig,
+    Qwen3Config,
+)
+
+TEMPLATE = (
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
+)
+NO_SYSTEM_TEMPLATE = (
+    "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}" + TEMPLATE
+)
+SPECIALS = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+VOCABULARY = 320
+
+_SIZES: dict[str, Any] = {
+    "vocab_size": VOCABULARY,
+    "hidden_size": 48,
+    "intermediate_size": 64,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 6,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 640,
+    "bos_token_id": None,
+    "eos_token_id": 256,
+    "pad_token_id": 256,
+    "initializer_range": 0.35,  # large enough that answers differ and do not hang on rounding
+}
+_WINDOW = {"sliding_window": 24}
+
+# By name: a configuration, and the decoder that fits it.
+ARCHITECTURES: dict[str, tuple[PreTrainedConfig, str]] = {
+    "llama": (LlamaConfig(**_SIZES), "slots"),
+    "llama-tied-one-key-head": (
+        LlamaConfig(**_SIZES | {"num_key_value_heads": 1, "tie_word_embeddings": True}),
+        "slots",
+    ),
+    "qwen2": (Qwen2Config(**_SIZES), "slots"),
+    "qwen2-window": (Qwen2Config(**_SIZES, **_WINDOW, use_sliding_window=True, max_window_layers=1), "slots"),
+    "qwen3": (Qwen3Config(**_SIZES, head_dim=16), "slots"),
+    "mistral-window": (MistralConfig(**_SIZES, **_WINDOW), "slots"),
+    "gemma3-window": (Gemma3TextConfig(**_SIZES, **_WINDOW, head_dim=16, sliding_window_pattern=2), "slots"),
+    "phi": (PhiConfig(**_SIZES), "slots"),
+    "qwen2-moe": (
+        Qwen2MoeConfig(
+            **_SIZES, num_experts=4, num_experts_per_tok=2, moe_intermediate_size=32, shared_expert_intermediate_size=32
+        ),
+        "slots",
+    ),
+    "gpt2": (
+        GPT2Config(vocab_size=VOCABULARY, n_embd=48, n_layer=2, n_head=4, n_positions=640, initializer_range=0.35),
+        "slots",
+    ),
+    "gemma2-softcap": (Gemma2Config(**_SIZES, **_WINDOW, head_dim=16), "serial"),
+    "falcon-alibi": (
+        FalconConfig(vocab_size=VOCABULARY, hidden_size=48, num_hidden_layers=2, num_attention_heads=6, alibi=True),
+        "serial",
+    ),
+}
+
+
+def make_model(folder: Path, architecture: str = "llama", *, template: str | None = TEMPLATE, seed: int = 1) -> Path:
+    """Write a model with random weights into a folder, with tokenizer and chat template, as a hub would give it."""
+    torch.manual_seed(seed)
+    config, _ = ARCHITECTURES[architecture]
+    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    model.generation_config.eos_token_id = 256
+    model.save_pretrained(folder)
+    make_tokenizer(template).save_pretrained(folder)
+    return folder
+
+
+def make_tokenizer(template: str | None = TEMPLATE) -> PreTrainedTokenizerFast:
+    """A tokenizer whose tokens are single bytes, so that characters are cut wherever they can be."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    backend = Tokenizer(models.BPE(vocab={letter: number for number, letter in enumerate(alphabet)}, merges=[]))
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    backend.decoder = decoders.ByteLevel()
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        eos_token=SPECIALS[0],
+        pad_token=SPECIALS[0],
+        additional_special_tokens=SPECIALS[1:],
+    )
+    tokenizer.chat_template = template
+    return tokenizer

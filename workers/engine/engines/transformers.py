@@ -1,0 +1,236 @@
+"""The engine that runs a chat model of the transformers library on this machine, on its CPU or a GPU.
+
+A request waits for a row, has its prompt read in chunks between the steps of the others, and then grows by one token
+a step together with all other rows.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from config.settings import EngineSettings
+from workers.engine.engine import (
+    ChatTurn,
+    Engine,
+    FinishReason,
+    GenerationEvent,
+    GenerationRequest,
+    ModelError,
+    fault_of,
+)
+from workers.engine.local.loading import LoadedModel, load_model
+from workers.engine.local.sampling import Sampler
+from workers.engine.local.text import TextStream
+
+log = logging.getLogger(__name__)
+
+Progress = Callable[[str, float], None]
+
+# Tokens of prompts that are read between two steps of the growing answers: a longer prompt is read in several.
+PREFILL_TOKENS_A_STEP = 512
+WARM_UP = GenerationRequest("warm-up", (ChatTurn("user", "Say hello."),), max_new_tokens=4)
+
+
+@dataclass(slots=True)
+class _Answer:
+    """One request on its way: its prompt in tokens, and what has been made of it."""
+
+    request: GenerationRequest
+    prompt: list[int]
+    limit: int
+    sampler: Sampler
+    text: TextStream
+    tokens: list[int] = field(default_factory=list)
+
+    def event(self, text: str = "", finish: FinishReason | None = None, error: str = "") -> GenerationEvent:
+        return GenerationEvent(self.request.id, text, finish, error, len(self.prompt), len(self.tokens))
+
+
+class TransformersEngine(Engine):
+    """Runs the model that the settings name; up to `slots` answers grow at once."""
+
+    def __init__(self, settings: EngineSettings, models_folder: Path, slots: int) -> None:
+        self._settings = settings
+        self._models_folder = models_folder
+        self._slots = slots
+        self._model: LoadedModel | None = None
+        self._waiting: deque[_Answer] = deque()
+        self._reading: _Answer | None = None
+        self._rows: list[_Answer] = []  # in the order of the decoder's rows
+        self._ended: list[GenerationEvent] = []
+
+    # --- Engine
+
+    def load(self, progress: Progress) -> None:
+        """Load the model, and answer a warm-up prompt through the same steps as any other."""
+        self._model = load_model(self._settings, self._models_folder, self._slots, progress)
+        progress("answering a first prompt", 0.95)
+        self.add(WARM_UP)
+        events: list[GenerationEvent] = []
+        while self.busy:
+            events += self.step()
+        if events[-1].finish not in ("stop", "length"):
+            raise ModelError(f"the model {self._settings.model} does not answer: {events[-1].error}")
+        progress("ready", 1.0)
+
+    def add(self, request: GenerationRequest) -> None:
+        """Take a request; it waits for a row."""
+        if fault := fault_of(request):
+            self._refuse(request, fault)
+            return
+        try:
+            prompt = self._loaded.chat.tokens(request.turns)
+        except Exception as error:  # a template or tokenizer of any model; this request alone is at fault
+            log.exception("a prompt could not be put into the model's form")
+            self._refuse(request, f"the prompt cannot be put into the model's form ({type(error).__name__})")
+            return
+        if len(prompt) > self._loaded.max_prompt_tokens:
+            limit = self._loaded.max_prompt_tokens
+            sentence = f"the prompt has {len(prompt)} tokens and the engine takes {limit}"
+            self._ended.append(
+                GenerationEvent(request.id, finish="too_long", error=sentence, prompt_tokens=len(prompt))
+            )
+            return
+        self._waiting.append(
+            _Answer(
+                request,
+                prompt,
+                min(request.max_new_tokens, self._loaded.max_new_tokens),
+                Sampler(request.temperature, request.seed),
+                TextStream(self._loaded.tokenizer),
+            )
+        )
+
+    def cancel(self, request_id: str) -> None:
+        """Give a request up, wherever it is on its way."""
+        if self._reading is not None and self._reading.request.id == request_id:
+            self._ended.append(self._reading.event(finish="cancelled"))
+            self._reading = None
+            return
+        for answer in self._waiting:
+            if answer.request.id == request_id:
+                self._waiting.remove(answer)
+                self._ended.append(answer.event(finish="cancelled"))
+                return
+        for row, answer in enumerate(self._rows):
+            if answer.request.id == request_id:
+                self._release(row)
+                self._ended.append(answer.event(finish="cancelled"))
+                return
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything is on its way."""
+        return bool(self._waiting or self._reading or self._rows or self._ended)
+
+    def step(self) -> list[GenerationEvent]:
+        """Decode one token of each row, and read prompts up to the limit of a step."""
+        events, self._ended = self._ended, []
+        if self._rows:
+            events += self._decode()
+        events += self._read()
+        return events
+
+    @property
+    def about(self) -> Mapping[str, str]:
+        """Device, dtype, threads and the way of decoding."""
+        return self._loaded.about
+
+    def close(self) -> None:
+        """Let go of the model."""
+        self._model = None
+
+    # --- steps
+
+    @property
+    def _loaded(self) -> LoadedModel:
+        assert self._model is not None, "load() comes first"  # noqa: S101 -- the loop of the process sees to it
+        return self._model
+
+    def _read(self) -> list[GenerationEvent]:
+        """Read waiting prompts while there are rows for them and tokens left for this step."""
+        events: list[GenerationEvent] = []
+        left = PREFILL_TOKENS_A_STEP
+        while left > 0:
+            if self._reading is None:
+                if not self._waiting or len(self._rows) == self._slots:
+                    break
+                self._reading = self._waiting.popleft()
+                self._loaded.decoder.begin(self._reading.prompt)
+            answer = self._reading
+            try:
+                read, logits = self._loaded.decoder.prefill(left)
+            except torch.AcceleratorError:
+                raise  # the device is in an unknown state: this process has to end
+            except Exception as error:  # out of memory, or a fault in the model's code: this prompt's alone
+                log.warning("a prompt of %d tokens could not be read", len(answer.prompt), exc_info=True)
+                self._reading = None
+                events.append(answer.event(finish="error", error=_sentence(error)))
+                continue
+            left -= read
+            if logits is not None:
+                self._reading = None
+                self._rows.append(answer)
+                events += self._take(len(self._rows) - 1, logits)
+        return events
+
+    def _decode(self) -> list[GenerationEvent]:
+        """One token more for each row."""
+        logits = self._loaded.decoder.decode([answer.tokens[-1] for answer in self._rows])
+        likeliest = logits.argmax(-1).tolist()
+        healthy = torch.isfinite(logits.amax(-1)).tolist()
+        events: list[GenerationEvent] = []
+        # From the last row on, because a row that ends is replaced by the last one, which has had its turn then.
+        for row in reversed(range(len(self._rows))):
+            answer = self._rows[row]
+            if not healthy[row]:
+                events += self._fail(row)
+            else:
+                token = likeliest[row] if answer.sampler.greedy else answer.sampler.choose(logits[row])
+                events += self._append(row, token)
+        return events
+
+    def _take(self, row: int, logits: Tensor) -> list[GenerationEvent]:
+        """The first token of a row."""
+        if not torch.isfinite(logits.amax()):
+            return self._fail(row)
+        return self._append(row, self._rows[row].sampler.choose(logits))
+
+    def _append(self, row: int, token: int) -> list[GenerationEvent]:
+        """Add a token to a row's answer, and end it where the token or the limit says so."""
+        answer = self._rows[row]
+        answer.tokens.append(token)
+        if token in self._loaded.chat.stop_tokens:
+            self._release(row)
+            return [answer.event(answer.text.finish(), "stop")]
+        text = answer.text.push(token)
+        if len(answer.tokens) >= answer.limit:
+            self._release(row)
+            return [answer.event(text + answer.text.finish(), "length")]
+        return [answer.event(text)] if text else []
+
+    def _fail(self, row: int) -> list[GenerationEvent]:
+        answer = self._rows[row]
+        self._release(row)
+        return [answer.event(finish="error", error="the model's numbers went out of range on this prompt")]
+
+    def _release(self, row: int) -> None:
+        self._loaded.decoder.release(row)
+        self._rows[row] = self._rows[-1]
+        self._rows.pop()
+
+    def _refuse(self, request: GenerationRequest, sentence: str) -> None:
+        self._ended.append(GenerationEvent(request.id, finish="error", error=sentence))
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+        return "there was not enough memory for this prompt"
+    return f"the model failed on this prompt ({type(error).__name__})"

