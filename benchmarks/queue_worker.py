@@ -1,0 +1,79 @@
+"""One worker that does nothing, as fast as it can: ``python -m benchmarks.queue_worker URL KIND``, RQ's or ours."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import redis
+import structlog
+from rq import SimpleWorker, Worker
+from rq.serializers import JSONSerializer
+from rq.worker import SpawnWorker
+
+from config.settings import load_settings
+from contract.answer import Citation, Outcome
+from contract.question import Question
+from contract.turn import Turn
+from workers.answerer import Answerer
+from workers.engine.engine import GenerationRequest
+from workers.engine.generation import EngineDiedError, Generation
+from workers.outbox import Outbox
+from workers.worker import QuestionWorker
+
+RQ_KINDS = {"rq Worker (fork)": Worker, "rq SpawnWorker": SpawnWorker, "rq SimpleWorker": SimpleWorker}
+PLAIN_QUEUE = "plain"
+
+
+def no_op(question: str) -> float:
+    """The job of RQ's workers: tells when it was begun."""
+    return time.time()
+
+
+@dataclass(frozen=True)
+class NoOpAnswer:
+    """Tells when it was begun."""
+
+    text: str
+    outcome: Outcome = Outcome.ANSWERED
+    citations: tuple[Citation, ...] = ()
+    first_text_at_s: float | None = None
+
+
+class NoOpPipeline:
+    """Answers at once with the time, which is when a real one would ask the engine."""
+
+    def answer(
+        self,
+        question: Question,
+        turns: Sequence[Turn],
+        generate: Callable[[GenerationRequest], Generation],
+        publish: Callable[[str], None],
+    ) -> NoOpAnswer:
+        """Tell the time."""
+        return NoOpAnswer(repr(time.time()))
+
+
+def _no_engine(request: GenerationRequest) -> Generation:
+    raise EngineDiedError("no engine is measured here")
+
+
+def main(url: str, kind: str) -> None:
+    """Run one worker until SIGTERM."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    connection = redis.Redis.from_url(url)
+    if kind in RQ_KINDS:
+        worker = RQ_KINDS[kind]([PLAIN_QUEUE], connection=connection, serializer=JSONSerializer, name="plain")
+        worker.work(logging_level="WARNING")
+        return
+    settings = load_settings()
+    settings = settings.model_copy(update={"worker": settings.worker.model_copy(update={"max_in_flight": 16})})
+    answerer = Answerer(connection, NoOpPipeline(), Outbox(connection), _no_engine, settings)
+    QuestionWorker("plain", connection, answerer, settings, ready=lambda: True).work()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2])
