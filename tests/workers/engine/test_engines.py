@@ -21,13 +21,15 @@ TEXTS = [
 
 
 @pytest.fixture(scope="session")
-def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_model(tmp_path_factory.mktemp("model"))
+def model_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A model for each way of decoding."""
+    folder = tmp_path_factory.mktemp("models")
+    return {"slots": make_model(folder / "slots"), "serial": make_model(folder / "serial", "gemma2-softcap")}
 
 
-@pytest.fixture(params=["echo", "transformers-slots", "transformers-serial"])
-def make_engine(request: pytest.FixtureRequest, model_folder: Path, tmp_path: Path) -> Iterator[MakeEngine]:
-    """Builds loaded engines of one kind."""
+@pytest.fixture(params=["echo", "slots", "serial"])
+def make_engine(request: pytest.FixtureRequest, model_folders: dict[str, Path], tmp_path: Path) -> Iterator[MakeEngine]:
+    """Builds loaded engines of one kind: echo, or transformers with one of the ways of decoding."""
     engines: list[Engine] = []
 
     def make(*, slots: int = 4, **changes: object) -> Engine:
@@ -35,14 +37,10 @@ def make_engine(request: pytest.FixtureRequest, model_folder: Path, tmp_path: Pa
         if request.param == "echo":
             engine = EchoEngine(engine_settings(**changes), tmp_path, slots)
         else:
-            folder = model_folder
-            if request.param == "transformers-serial":
-                folder = make_model(tmp_path / "serial", "gemma2-softcap")
-            settings = engine_settings(kind="transformers", model=str(folder), **changes)
+            settings = engine_settings(kind="transformers", model=str(model_folders[request.param]), **changes)
             engine = TransformersEngine(settings, tmp_path, slots)
         engine.load(lambda what, share: None)
-        if request.param.startswith("transformers"):
-            assert engine.about["decoder"] == request.param.removeprefix("transformers-")
+        assert engine.about.get("decoder", "echo") == request.param
         engines.append(engine)
         return engine
 

@@ -1,5 +1,6 @@
 """Chat models that take milliseconds: every architecture with a handful of random weights and a tokenizer of bytes."""
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from transformers import (
     MistralConfig,
     PhiConfig,
     PreTrainedConfig,
+    PreTrainedModel,
     PreTrainedTokenizerFast,
     Qwen2Config,
     Qwen2MoeConfig,
@@ -77,11 +79,17 @@ ARCHITECTURES: dict[str, tuple[PreTrainedConfig, str]] = {
 }
 
 
-def make_model(folder: Path, architecture: str = "llama", *, template: str | None = TEMPLATE, seed: int = 1) -> Path:
-    """Write a model with random weights into a folder, with tokenizer and chat template, as a hub would give it."""
+def random_model(architecture: str, seed: int = 1) -> PreTrainedModel:
+    """A model of one of the architectures with random weights, ready for use."""
     torch.manual_seed(seed)
-    config, _ = ARCHITECTURES[architecture]
-    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    # A copy: a decoder that takes over a model's attention says so in the model's configuration.
+    config = copy.deepcopy(ARCHITECTURES[architecture][0])
+    return AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
+
+
+def make_model(folder: Path, architecture: str = "llama", template: str | None = TEMPLATE) -> Path:
+    """Write such a model into a folder, with tokenizer and chat template, as a hub would give it."""
+    model = random_model(architecture)
     model.generation_config.eos_token_id = 256
     model.save_pretrained(folder)
     make_tokenizer(template).save_pretrained(folder)

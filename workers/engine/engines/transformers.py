@@ -91,9 +91,8 @@ class TransformersEngine(Engine):
             log.exception("a prompt could not be put into the model's form")
             self._refuse(request, f"the prompt cannot be put into the model's form ({type(error).__name__})")
             return
-        if len(prompt) > self._loaded.max_prompt_tokens:
-            limit = self._loaded.max_prompt_tokens
-            sentence = f"the prompt has {len(prompt)} tokens and the engine takes {limit}"
+        if len(prompt) > self.max_prompt_tokens:
+            sentence = f"the prompt has {len(prompt)} tokens and the engine takes {self.max_prompt_tokens}"
             self._ended.append(
                 GenerationEvent(request.id, finish="too_long", error=sentence, prompt_tokens=len(prompt))
             )
@@ -142,6 +141,11 @@ class TransformersEngine(Engine):
     def about(self) -> Mapping[str, str]:
         """Device, dtype, threads and the way of decoding."""
         return self._loaded.about
+
+    @property
+    def max_prompt_tokens(self) -> int:
+        """The longest prompt that is taken: the setting's limit, or what the model's positions leave."""
+        return self._loaded.max_prompt_tokens
 
     def close(self) -> None:
         """Let go of the model."""

@@ -1,0 +1,39 @@
+"""What the tests of the built-in model run in processes of their own; light to import."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+from workers.engine.local import smollm2
+
+
+def quiet(what: str, share: float) -> None:
+    """Progress that nobody looks at."""
+
+
+def quick_convert(gguf: Path, folder: Path, progress: smollm2.Progress) -> None:
+    """In place of de-quantising: leaves a note of who made it, slowly enough that others come meanwhile."""
+    folder.mkdir()
+    time.sleep(0.3)
+    with (folder.parent / "made").open("a") as file:
+        file.write(f"{os.getpid()}\n")
+    (folder / "config.json").write_text("{}")
+
+
+def prepare_quickly(models_folder: Path) -> None:
+    """What a worker does, but for the de-quantising."""
+    smollm2._convert = quick_convert
+    smollm2.prepare(models_folder, quiet)
+
+
+def half_made_and_killed(models_folder: Path) -> None:
+    """A worker that is killed while it writes."""
+
+    def convert(gguf: Path, folder: Path, progress: smollm2.Progress) -> None:
+        folder.mkdir()
+        (folder / "config.json").write_text("{")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    smollm2._convert = convert
+    smollm2.prepare(models_folder, quiet)

@@ -1,0 +1,182 @@
+"""The decoders compute what the model itself computes, for every architecture that is tried here."""
+
+import logging
+
+import pytest
+import torch
+from transformers import PreTrainedModel
+
+from tests.workers.engine.tiny_models import ARCHITECTURES, random_model
+from workers.engine.local.check import choose_decoder
+from workers.engine.local.decoder import Decoder
+from workers.engine.local.serial import SerialDecoder
+from workers.engine.local.slots import SlotDecoder
+
+LENGTHS = [1, 2, 17, 24, 25, 60, 110]
+NEW_TOKENS = 24
+
+
+def make(architecture: str) -> PreTrainedModel:
+    model = random_model(architecture, seed=5)
+    model.generation_config.eos_token_id = None
+    return model
+
+
+def prompts(*lengths: int, seed: int = 0) -> list[list[int]]:
+    random = torch.Generator().manual_seed(seed)
+    return [torch.randint(250, (length,), generator=random).tolist() for length in lengths]
+
+
+def generate(model: PreTrainedModel, prompt: list[int], count: int) -> list[int]:
+    ids = torch.tensor([prompt])
+    output = model.generate(
+        ids,
+        attention_mask=torch.ones_like(ids),
+        max_new_tokens=count,
+        min_new_tokens=count,
+        do_sample=False,
+        pad_token_id=0,
+    )
+    tokens: list[int] = output[0, len(prompt) :].tolist()
+    return tokens
+
+
+def read(decoder: Decoder, prompt: list[int], chunk: int = 1000) -> int:
+    decoder.begin(prompt)
+    logits = None
+    while logits is None:
+        count, logits = decoder.prefill(chunk)
+        assert count >= 1
+    return int(logits.argmax())
+
+
+def decode(decoder: Decoder, answers: list[list[int]]) -> None:
+    for answer, token in zip(answers, decoder.decode([one[-1] for one in answers]).argmax(-1).tolist(), strict=True):
+        answer.append(token)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_tokens_equal_generate(architecture: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Greedy tokens of a batch of prompts of all lengths equal those of `generate`, whichever decoder was chosen."""
+    model = make(architecture)
+    wanted = [generate(model, prompt, NEW_TOKENS) for prompt in prompts(*LENGTHS)]
+    with caplog.at_level(logging.WARNING):
+        decoder = choose_decoder(model, len(LENGTHS), 200)
+    assert decoder.name == ARCHITECTURES[architecture][1]
+    assert ("does not fit batched decoding" in caplog.text) == (decoder.name == "serial")
+    answers = [[read(decoder, prompt)] for prompt in prompts(*LENGTHS)]
+    for _ in range(NEW_TOKENS - 1):
+        decode(decoder, answers)
+    assert answers == wanted
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 24, 59])
+@pytest.mark.parametrize("architecture", ["llama", "gemma3-window"])
+def test_reading_in_chunks_changes_nothing(architecture: str, chunk: int) -> None:
+    """A prompt that is read in pieces gives the same tokens as one that is read at once."""
+    model = make(architecture)
+    (prompt,) = prompts(60)
+    wanted = generate(model, prompt, NEW_TOKENS)
+    decoder = SlotDecoder(model, 2, 200)
+    answers = [[read(decoder, prompt, chunk)]]
+    for _ in range(NEW_TOKENS - 1):
+        decode(decoder, answers)
+    assert answers == [wanted]
+
+
+@pytest.mark.parametrize("architecture", ["llama", "gemma3-window", "gemma2-softcap"])
+def test_rows_that_come_and_go(architecture: str) -> None:
+    """Rows that join and leave at any time leave the others' tokens as they are."""
+    model = make(architecture)
+    asked = prompts(30, 5, 61, 44, 12, 90, 3, 33, seed=1)
+    wanted = [generate(model, prompt, NEW_TOKENS) for prompt in asked]
+    decoder = choose_decoder(model, 3, 200)
+    waiting = list(range(len(asked)))
+    running: list[int] = []
+    answers: dict[int, list[int]] = {}
+    random = torch.Generator().manual_seed(2)
+    while waiting or running:
+        if waiting and len(running) < 3:
+            number = waiting.pop(0)
+            answers[number] = [read(decoder, asked[number], chunk=16)]
+            running.append(number)
+        if int(torch.randint(3, (1,), generator=random)) or not waiting:
+            decode(decoder, [answers[number] for number in running])
+        for row in reversed(range(len(running))):
+            # Every third leaves in the middle, as if cancelled.
+            if len(answers[running[row]]) >= (NEW_TOKENS if running[row] % 3 else NEW_TOKENS // 2):
+                decoder.release(row)
+                running[row] = running[-1]
+                running.pop()
+    assert decoder.rows == 0
+    for number, answer in answers.items():
+        assert answer == wanted[number][: len(answer)]
+
+
+def test_a_common_beginning_is_read_once() -> None:
+    """A prompt that begins like the last one reads on from there, and gives the same tokens."""
+    model = make("llama")
+    shared, first, second = prompts(40, 20, 25)
+    wanted = generate(model, shared + second, NEW_TOKENS)
+    decoder = SlotDecoder(model, 4, 200)
+    read(decoder, shared + first)
+    decoder.begin(shared + second)
+    count, logits = decoder.prefill(1000)
+    assert count == 25
+    assert logits is not None
+    answers = [[0], [int(logits.argmax())]]
+    for _ in range(NEW_TOKENS - 1):
+        decode(decoder, answers)
+    assert answers[1] == wanted
+
+
+def test_a_prompt_given_up_while_read() -> None:
+    """A prompt that was given up in the middle leaves nothing behind for the next one but what they share."""
+    model = make("llama")
+    shared, first, second = prompts(10, 50, 30)
+    wanted = generate(model, shared + second, NEW_TOKENS)
+    decoder = SlotDecoder(model, 2, 200)
+    decoder.begin(shared + first)
+    assert decoder.prefill(20) == (20, None)
+    answers = [[read(decoder, shared + second)]]
+    for _ in range(NEW_TOKENS - 1):
+        decode(decoder, answers)
+    assert answers == [wanted]
+
+
+def test_a_released_slot_is_cleared() -> None:
+    """Nothing of an answer stays in its slot, not even an infinity, which a mask would not keep out of a sum."""
+    model = make("llama")
+    (prompt,) = prompts(30)
+    wanted = generate(model, prompt, NEW_TOKENS)
+    decoder = SlotDecoder(model, 2, 200)
+    read(decoder, prompts(90, seed=9)[0])
+    with torch.inference_mode():
+        for keys, values in decoder._cache._rows.values():
+            keys[0, :, :90] = float("nan")
+            values[0, :, :90] = float("inf")
+    decoder.release(0)
+    answers = [[read(decoder, prompt)]]
+    for _ in range(NEW_TOKENS - 1):
+        decode(decoder, answers)
+    assert answers == [wanted]
+
+
+def test_a_wrong_decoder_is_found_out(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """Where the slots compute something else than the model, the trial at load notices, and the model keeps its way."""
+    model = make("llama")
+    own = model.config._attn_implementation
+    monkeypatch.setattr(SlotDecoder, "_mask", lambda self, count, end, window, device: None)
+    decoder = choose_decoder(model, 4, 200)
+    assert isinstance(decoder, SerialDecoder)
+    assert "its logits differ by" in caplog.text
+    assert model.config._attn_implementation == own
+    monkeypatch.undo()
+    (prompt,) = prompts(30)
+    assert read(decoder, prompt) == generate(model, prompt, 1)[0]
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_fits_too(dtype: torch.dtype) -> None:
+    """The trial at load allows half precision its rounding."""
+    assert choose_decoder(make("llama").to(dtype), 4, 200).name == "slots"
