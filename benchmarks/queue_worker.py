@@ -40,6 +40,7 @@ class NoOpAnswer:
     text: str
     outcome: Outcome = Outcome.ANSWERED
     citations: tuple[Citation, ...] = ()
+    reason: str = ""
     first_text_at_s: float | None = None
 
 

@@ -37,6 +37,10 @@ class Answered(Protocol):
         """What it rests on."""
 
     @property
+    def reason(self) -> str:
+        """Which fixed sentence says it, where the outcome alone does not tell; or empty."""
+
+    @property
     def first_text_at_s(self) -> float | None:
         """When its first text was there (monotonic), if it had any."""
 
@@ -86,6 +90,7 @@ class Answerer:
             outcome=answered.outcome,
             text=answered.text,
             citations=answered.citations,
+            reason=answered.reason,
             queued_ms=queued_ms,
             first_text_ms=queued_ms + round(1000 * (first_text_s - started_s)),
             total_ms=queued_ms + round(1000 * (ended_s - started_s)),

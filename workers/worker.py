@@ -69,12 +69,19 @@ class QuestionWorker(BaseWorker):  # type: ignore[misc]  # RQ is not typed
     """Takes questions from the queue, has them answered, and writes how they ended.
 
     `ready` tells whether the engine can take a question now; while it cannot, none is taken.
+    `tell` adds what else is to be known of the worker to each heartbeat.
     """
 
     death_penalty_class = NoDeathPenalty
 
     def __init__(
-        self, name: str, connection: redis.Redis, answerer: Answerer, settings: Settings, ready: Callable[[], bool]
+        self,
+        name: str,
+        connection: redis.Redis,
+        answerer: Answerer,
+        settings: Settings,
+        ready: Callable[[], bool],
+        tell: Callable[[redis.client.Pipeline], object] = lambda _: None,
     ) -> None:
         self._lease_s = max(2, round(settings.worker.lease_s))
         super().__init__(
@@ -89,6 +96,7 @@ class QuestionWorker(BaseWorker):  # type: ignore[misc]  # RQ is not typed
         self._settings = settings.worker
         self._answerer = answerer
         self._ready = ready
+        self._tell_more = tell
         self._queue: Queue = self.queues[0]
         self._ledger = Ledger(self, self._queue, settings.conversation.ttl_s)
         self._reaper = Reaper(connection, self._queue, self._ledger, settings.worker)
@@ -188,6 +196,9 @@ class QuestionWorker(BaseWorker):  # type: ignore[misc]  # RQ is not typed
 
     def _leave(self) -> None:
         try:
+            with self.connection.pipeline() as pipeline:
+                self._tell_more(pipeline)
+                pipeline.execute()
             self.register_death()
             self.unsubscribe()
         except redis.RedisError as error:
@@ -301,6 +312,7 @@ class QuestionWorker(BaseWorker):  # type: ignore[misc]  # RQ is not typed
         pipeline.hset(self.key, mapping={**self.serialize(), "state": self.get_state()})
         worker_registration.register(self, pipeline)
         self.heartbeat(2 * self._lease_s, pipeline=pipeline)
+        self._tell_more(pipeline)
 
     # --- commands
 

@@ -42,6 +42,7 @@ class ScriptedAnswer:
     text: str
     outcome: Outcome = Outcome.ANSWERED
     citations: tuple[Citation, ...] = ()
+    reason: str = ""
     first_text_at_s: float | None = None
 
 

@@ -1,0 +1,32 @@
+"""``python -m workers``: one worker, with its engine process."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from config.logging import configure_logging
+from config.settings import load_settings, supervised_program
+from contract.errors import FennelError
+
+
+def main() -> int:
+    """Run one worker until it is stopped; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m workers", description=__doc__)
+    parser.add_argument("--name", default=supervised_program() or "worker_0", help="its name in Redis; must be unique")
+    arguments = parser.parse_args()
+    try:
+        settings = load_settings()
+        configure_logging(settings.log)
+        # Imported here, so that a wrong setting is told at once.
+        from workers.run import run_worker
+
+        return run_worker(settings, arguments.name)
+    except FennelError as error:
+        print(f"fennel: {error}", file=sys.stderr)
+        return 1
+
+
+# The engine process is spawned: it imports this module again, under another name.
+if __name__ == "__main__":
+    sys.exit(main())

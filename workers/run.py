@@ -1,0 +1,67 @@
+"""A worker process, put together: Redis, knowledge, gate, pipeline, the engine, and the worker that uses them."""
+
+from __future__ import annotations
+
+import threading
+
+import redis
+import structlog
+
+from config.settings import Settings
+from contract.errors import FennelError
+from workers.answerer import Answerer
+from workers.engine.supervisor import EngineSupervisor
+from workers.engine_report import EngineReport
+from workers.gates.weighted import WeightedGate
+from workers.knowledge.embedder import open_embedder
+from workers.knowledge.index import Index
+from workers.knowledge.retrievers.hybrid import HybridRetriever
+from workers.outbox import Outbox
+from workers.pipeline import Pipeline
+from workers.worker import QuestionWorker
+
+log = structlog.get_logger(__name__)
+
+# A Redis that accepts a command and never answers is noticed after this long.
+REDIS_TIMEOUT_S = 10.0
+
+
+def run_worker(settings: Settings, name: str) -> int:
+    """Work until told to stop; returns the exit code."""
+    settings.make_folders()
+    connection = redis.Redis.from_url(settings.redis_url, socket_timeout=REDIS_TIMEOUT_S)
+    report = EngineReport(name, kept_s=round(4 * settings.worker.lease_s))
+    engine = EngineSupervisor(
+        settings.engine,
+        settings.models_folder,
+        slots=settings.worker.max_in_flight,
+        on_progress=report.loading,
+        on_ready=report.ready,
+        on_down=report.restarting,
+        on_give_up=lambda reason: give_up(reason),
+    )
+    embedder = open_embedder(settings.knowledge.embedder)
+    index = Index(settings.index_file, embedder.id, embedder.dimensions)
+    pipeline = Pipeline(HybridRetriever(index, embedder), WeightedGate(settings.gate.min_score), settings)
+    answerer = Answerer(connection, pipeline, Outbox(connection), engine.submit, settings)
+    worker = QuestionWorker(
+        name, connection, answerer, settings, ready=lambda: engine.ready, tell=lambda beat: report.add_to(beat)
+    )
+
+    def give_up(reason: str) -> None:
+        report.failed(reason)
+        worker.give_up(reason)
+
+    def start_engine() -> None:
+        # Beside the worker, which can be stopped meanwhile and already tells how far the engine is.
+        try:
+            engine.start()
+        except FennelError as error:
+            give_up(str(error))
+
+    threading.Thread(target=start_engine, name="start the engine", daemon=True).start()
+    try:
+        worker.work()
+    finally:
+        engine.stop()
+    return worker.exit_code
