@@ -1,4 +1,164 @@
-"""The way from a question to its answer: conversation, gate, retrieve, prompt, generate, cite.
+"""The way from a question to its answer: conversation, retrieve, gate, prompt, generate, ground, cite.
 
 Sees interfaces only: no Redis, no RQ, no torch.
 """
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from config.settings import Settings
+from contract.answer import Citation, Outcome
+from contract.question import Question
+from contract.turn import Turn
+from workers.capability import Capability, capability_of
+from workers.engine.engine import GenerationRequest
+from workers.engine.generation import Generation
+from workers.evidence import Evidence, rank
+from workers.gate import Decision, Gate
+from workers.grounding import Grounding, ends_sentence
+from workers.knowledge.passage import Passage
+from workers.knowledge.retriever import Retriever, ScoredPassage
+from workers.knowledge.words import Language, size_words
+from workers.prompt import build_prompt, unfenced
+
+_SEARCHED = 8  # passages that the gate compares; the answer rests on the first few of them
+_FIRST_TEXT_SHARE = 4  # until the first text, the answer is looked at this much oftener
+_SHORT_WORDS = 5
+_LEANS_ON_THREAD = re.compile(
+    r"^\W*(?:and|but|so|then|also|or|what about|how about)\b|"
+    r"\b(?:it|its|they|them|their|that|this|those|these|there)\b|"
+    r"^\W*(?:那|那么|然后|还有|但是|如果)|[它他她]|这个|那个|这些|那些|这样|上面|前者|后者|呢\W*$",
+    re.IGNORECASE,
+)
+
+Generate = Callable[[GenerationRequest], Generation]
+Publish = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineAnswer:
+    """How a question ended. `reason` names the kind of small talk; `first_text_at_s` is monotonic.
+
+    `decision` is what the gate saw.
+    """
+
+    outcome: Outcome
+    text: str
+    citations: tuple[Citation, ...]
+    first_text_at_s: float | None
+    reason: str
+    decision: Decision
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What a search gave: the text that was searched for, the hits and what the gate made of them."""
+
+    text: str
+    hits: list[ScoredPassage]
+    decision: Decision
+
+
+class Pipeline:
+    """Answers questions, many at a time: a thread calls `answer` for each, and nothing is kept between them."""
+
+    def __init__(self, retriever: Retriever, gate: Gate, settings: Settings) -> None:
+        self._retriever = retriever
+        self._gate = gate
+        self._settings = settings
+        self._capability = capability_of(settings.engine.model)
+
+    def answer(self, question: Question, turns: Sequence[Turn], generate: Generate, publish: Publish) -> PipelineAnswer:
+        """Answer a question of a thread; `publish` gets the whole text so far, which later text only adds to.
+
+        Raises EngineError where the engine fails and KnowledgeError where the index does.
+        """
+        found = self._find(question.text, turns)
+        if found.decision.verdict == "small_talk":
+            return PipelineAnswer(Outcome.SMALL_TALK, "", (), None, found.decision.talk, found.decision)
+        if found.decision.verdict == "not_found":
+            return PipelineAnswer(Outcome.NOT_FOUND, "", (), None, "", found.decision)
+
+        hits = found.hits[: self._settings.knowledge.passages]
+        evidence = rank(found.text, hits, self._retriever)
+        passages = _passages(evidence, self._capability.passages)
+        chosen = {passage.id for passage in passages}
+        grounding = Grounding(found.text, [one for one in evidence if one.hit.passage.id in chosen], self._capability)
+        language: Language = "zh" if question.language == "zh" else "en"
+        shown = _Shown(publish)
+        if _can_write(self._capability, language, passages):
+            prompt = build_prompt(question.text, language, passages, turns, self._settings.engine.max_prompt_tokens)
+            request = GenerationRequest(question.id, prompt, self._settings.engine.max_new_tokens)
+            self._watch(generate(request), grounding, shown)
+        text, citations = grounding.finish()
+        shown.show(text)
+        return PipelineAnswer(Outcome.ANSWERED, text, citations, shown.first_at_s, "", found.decision)
+
+    def _find(self, text: str, turns: Sequence[Turn]) -> _Found:
+        """Search for the question alone, or with the one before it where it cannot be understood alone."""
+        alone = self._search(text, turns)
+        if not turns or alone.decision.verdict == "small_talk":
+            return alone
+        leans = bool(_LEANS_ON_THREAD.search(text))
+        short = size_words(text) <= _SHORT_WORDS
+        if not leans and not (short and alone.decision.verdict == "not_found"):
+            return alone
+        together = self._search(f"{turns[-1].question} {text}", turns)
+        return together if together.decision.score > alone.decision.score else alone
+
+    def _search(self, text: str, turns: Sequence[Turn]) -> _Found:
+        hits = self._retriever.search(text, max(_SEARCHED, self._settings.knowledge.passages))
+        return _Found(text, hits, self._gate.decide(text, hits, turns))
+
+    def _watch(self, generation: Generation, grounding: Grounding, shown: _Shown) -> None:
+        """Show the answer's whole sentences as they come, until the end or the first one that is not grounded."""
+        interval_s = self._settings.worker.partial_interval_s
+        try:
+            while not generation.wait(interval_s if shown.first_at_s else interval_s / _FIRST_TEXT_SHARE):
+                grounding.take(unfenced(generation.text()), ended=False)
+                shown.show(grounding.text)
+                if grounding.failed:
+                    generation.cancel()
+                    return
+        except BaseException:
+            # Nobody will read it any more: a time limit, or a stop.
+            generation.cancel()
+            raise
+        text = unfenced(generation.result())
+        # At the limit the model was cut off, in the middle of a sentence most likely.
+        cut_off = generation.new_tokens >= self._settings.engine.max_new_tokens
+        grounding.take(text, ended=not cut_off or ends_sentence(text))
+
+
+class _Shown:
+    """What has been published, and when the first of it was."""
+
+    def __init__(self, publish: Publish) -> None:
+        self._publish = publish
+        self._text = ""
+        self.first_at_s: float | None = None
+
+    def show(self, text: str) -> None:
+        """Publish the text unless it is known already."""
+        if text == self._text:
+            return
+        self._text = text
+        self.first_at_s = self.first_at_s or time.monotonic()
+        self._publish(text)
+
+
+def _passages(evidence: Sequence[Evidence], limit: int) -> list[Passage]:
+    """The passages by their best sentence, as many as the model can keep apart."""
+    ranked: dict[int, Passage] = {}
+    for one in evidence:
+        ranked.setdefault(one.hit.passage.id, one.hit.passage)
+    return list(ranked.values())[:limit]
+
+
+def _can_write(capability: Capability, language: Language, passages: Sequence[Passage]) -> bool:
+    """Whether the model is able to answer in this language out of these passages."""
+    return {language, *(passage.language for passage in passages)} <= capability.languages

@@ -1,6 +1,7 @@
 """Sentences: the smallest pieces of a passage that say something alone, in a form that can be quoted.
 
-A sentence of prose, an item of a list, a row of a table (with the names of its columns), a block of code.
+A sentence of prose, an item of a list, a row of a table (with the names of its columns), a block of code with the
+sentence before it.
 """
 
 from __future__ import annotations
@@ -37,7 +38,12 @@ def sentences(passage_text: str) -> list[Sentence]:
     at = 0
     while at < len(lines):
         end = _block_end(lines, at)
-        found.extend(_pieces(lines[at:end]))
+        new = _pieces(lines[at:end])
+        if found and new and is_fence(lines[at]):
+            # A command alone says nothing: the sentence before it says what it is for.
+            before = found.pop()
+            new = [Sentence(f"{before.text}\n{new[0].text}", f"{before.verbatim}\n{new[0].verbatim}")]
+        found.extend(new)
         at = end
     return found
 

@@ -83,6 +83,11 @@ def content_terms(text: str) -> list[str]:
     return list(kept)
 
 
+def is_identifier(term: str) -> bool:
+    """Whether the term is a code or a name of a machine (e47, dw-118, ingest-03.internal), which means one thing."""
+    return any(character.isdigit() for character in term) and any(character.isalpha() for character in term)
+
+
 def stem(word: str) -> str:
     """An English plural made singular by three rules; anything else as it is."""
     if len(word) > 4 and word.endswith("ies"):

@@ -17,9 +17,10 @@ import numpy as np
 from workers.knowledge.embedder import Embedder
 from workers.knowledge.index import Index
 from workers.knowledge.retriever import Retriever, ScoredPassage
-from workers.knowledge.words import content_terms
+from workers.knowledge.words import content_terms, is_identifier
 
 COVERAGE_WEIGHT = 0.3
+_IDENTIFIER_WEIGHT = 2.0
 _CANDIDATES = 32  # taken from each side; the best few of either are far above the last of them
 _COMMON_SHARE = 0.25  # a word in more of the passages than this is not searched for; it still counts as covered
 
@@ -75,7 +76,10 @@ class HybridRetriever(Retriever):
 
     def _weights(self, words: Sequence[str], passages: int) -> dict[str, float]:
         frequencies = self._index.frequencies(words)
-        return {word: _weight(frequencies[word], passages) for word in words}
+        return {
+            word: _weight(frequencies[word], passages) * (_IDENTIFIER_WEIGHT if is_identifier(word) else 1.0)
+            for word in words
+        }
 
 
 def _weight(frequency: float, passages: int) -> float:
