@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Mapping
+from typing import Any
 
 import redis
 
@@ -21,7 +22,13 @@ class EngineReport:
         self._key = names.engine_key(worker_name)
         self._kept_s = kept_s
         self._lock = threading.Lock()
-        self._fields = {"state": "loading", "what": "starting", "progress": "0", "error": "", "pid": str(os.getpid())}
+        self._fields: dict[str, str] = {
+            "state": "loading",
+            "what": "starting",
+            "progress": "0",
+            "error": "",
+            "pid": str(os.getpid()),
+        }
 
     def loading(self, what: str, share: float) -> None:
         """The engine is being loaded."""
@@ -42,7 +49,8 @@ class EngineReport:
     def add_to(self, pipeline: redis.client.Pipeline) -> None:
         """Write it all with the worker's heartbeat."""
         with self._lock:
-            pipeline.hset(self._key, mapping=dict(self._fields))
+            fields: Any = dict(self._fields)
+        pipeline.hset(self._key, mapping=fields)
         pipeline.expire(self._key, self._kept_s)
 
     def _set(self, **fields: str) -> None:

@@ -9,11 +9,9 @@ out of order.
 from __future__ import annotations
 
 import argparse
-import os
 import random
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -26,8 +24,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from tests.chaos.programs import CHECKOUT, Kill, Program, Redis, module
+from tests.chaos.programs import Kill, Program, Redis, module
 from tests.fakes.chat import FakeChat
+from workers.knowledge.embedders.use_multilingual import UseMultilingual
+from workers.knowledge.index import Index
+from workers.knowledge.ingest import Ingest, files_below
 
 THREADS = 40
 OPEN_AT_MOST = 48
@@ -90,15 +91,13 @@ class Chaos:
         self._written: list[str] = []
 
     def _add_document(self, folder: Path) -> None:
-        (folder / "documents").mkdir()
-        (folder / "documents" / "tides.md").write_text(DOCUMENT)
-        subprocess.run(
-            module("cli.main", "kb", "add", str(folder / "documents")),
-            env={**os.environ, **self._environment},
-            cwd=CHECKOUT,
-            check=True,
-            stdout=subprocess.DEVNULL,
-        )
+        (folder / "tides.md").write_text(DOCUMENT)
+        embedder = UseMultilingual()
+        index = Index(folder / "knowledge" / "index.sqlite3", embedder.id, embedder.dimensions)
+        ingest = Ingest(index, embedder, max_file_mb=1, passage_tokens=200)
+        for file in files_below([folder / "tides.md"]):
+            ingest.add(file)
+        index.close()
 
     # --- the run
 
