@@ -22,6 +22,7 @@ class EngineReport:
         self._key = names.engine_key(worker_name)
         self._kept_s = kept_s
         self._lock = threading.Lock()
+        self._loads = 0
         self._fields: dict[str, str] = {
             "state": "loading",
             "what": "starting",
@@ -35,8 +36,9 @@ class EngineReport:
         self._set(state="loading", what=what, progress=f"{share:.3f}")
 
     def ready(self, about: Mapping[str, str]) -> None:
-        """The engine takes questions; `about` is what it says of itself."""
-        self._set(state="ready", what="", progress="1", error="", **about)
+        """The engine takes questions; `about` is what it says of itself, `loads` how often a model was loaded."""
+        self._loads += 1
+        self._set(state="ready", what="", progress="1", error="", loads=str(self._loads), **about)
 
     def restarting(self, reason: str) -> None:
         """The engine died and is started anew."""

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -113,7 +114,7 @@ def test_a_question_goes_the_whole_way(start: Start, connection: redis.Redis) ->
     assert final.question == question.to_wire()
     assert "six minutes" in final.text
     assert ["Tide gauges" in citation.title for citation in final.citations] == [True]
-    entries: list[tuple[bytes, dict[bytes, bytes]]] = connection.xrange(names.partials_stream("test"))
+    entries: Any = connection.xrange(names.partials_stream("test"))
     partials = [PartialAnswer.from_wire(fields[b"partial"]) for _, fields in entries]
     assert partials[0] == PartialAnswer(question.id, "")
     assert all(final.text.startswith(partial.text) for partial in partials)
