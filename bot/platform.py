@@ -16,7 +16,11 @@ from contract.question import Question
 
 
 class PlatformError(FennelError):
-    """The platform cannot be used as it is set up; the sentence says what is missing."""
+    """Root of what goes wrong with a chat platform; the sentence says what."""
+
+
+class NotConfiguredError(PlatformError):
+    """The platform is not set up; the sentence says which settings it wants. The process ends without an error."""
 
 
 class LinkDeadError(PlatformError):
@@ -25,6 +29,10 @@ class LinkDeadError(PlatformError):
 
 class SendRefusedError(PlatformError):
     """The platform refused what we sent, for good: nothing was shown, and trying again would not help."""
+
+
+class TooLateToEditError(SendRefusedError):
+    """The platform does not let this message be edited any more (or it was deleted); a new one may be sent."""
 
 
 class SendLaterError(PlatformError):
@@ -36,21 +44,31 @@ class SendLaterError(PlatformError):
 
 
 class SendAmbiguousError(PlatformError):
-    """The connection broke while sending: it may be shown, or not. `Platform.find` has to tell."""
+    """The connection broke while sending: it may be shown, or not. `Platform.find` has to tell.
+
+    Raise it also where an edit broke: that is just done again.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
     """What the asker is to see now, whole: the text so far, or the end of it with its citations.
 
-    `outcome` is None while the answer is growing. The text is final Markdown in the question's language; a platform
-    turns it into its own form and splits it where it is too long.
+    `outcome` is None while the answer is growing. The text is final Markdown in the question's language, free of
+    control characters and of mentions of everyone; a platform turns it into its own form and splits it where it is
+    too long. `sources` is the numbered list of the citations with its heading, for a platform without a better form.
     """
 
     question: Question
     text: str
     citations: tuple[Citation, ...] = ()
+    sources: str = ""
     outcome: Outcome | None = None
+
+    @property
+    def whole(self) -> str:
+        """The text and, below it, the sources."""
+        return f"{self.text}\n\n{self.sources}" if self.sources else self.text
 
 
 Receive = Callable[[ChatMessage], Awaitable[None]]
@@ -64,6 +82,10 @@ class Platform(ABC):
     name: str
     account: str
     """Two processes with the same name and account would answer twice; a lock in Redis keeps the second one out."""
+    thinks_at_once: bool = False
+    """Show that we think as soon as a question is accepted, and not only when a worker has begun with it."""
+    settle_s: float = 3.0
+    """After a send broke: how long it may take until `find` sees a reply that was taken after all."""
 
     @abstractmethod
     async def listen(self, receive: Receive) -> None:
@@ -73,17 +95,25 @@ class Platform(ABC):
     async def send(self, reply: Reply) -> str:
         """Show a new reply in the chat and return the platform's id of it.
 
-        Raises SendRefusedError, SendLaterError or SendAmbiguousError.
+        Raises SendRefusedError, SendLaterError or SendAmbiguousError. Does not try again by itself: a second try
+        of a send that broke could be shown twice.
         """
 
     @abstractmethod
     async def edit(self, sent_id: str, reply: Reply) -> None:
-        """Make the shown reply look like this; twice the same is once. Raises the same errors as `send`."""
+        """Make the shown reply look like this; twice the same is once.
+
+        Raises the same errors as `send`, and TooLateToEditError where a new reply has to be sent in its place.
+        """
 
     @abstractmethod
     async def find(self, question: Question) -> str | None:
-        """The id of our reply to this question if it is shown in the chat; resolves an ambiguous send."""
+        """The id of our newest reply to this question if one is shown in the chat; resolves an ambiguous send.
+
+        Raises SendLaterError or SendAmbiguousError where it cannot tell now, SendRefusedError where it never can (then
+        the reply is sent again). A platform whose `send` shows the same question's reply only once gives None.
+        """
 
     @abstractmethod
     async def close(self) -> None:
-        """Close the link; `listen` returns."""
+        """Close the link; `listen` returns. Nothing is sent after it. A second call does nothing."""

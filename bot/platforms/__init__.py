@@ -1,0 +1,1 @@
+"""The chat platforms, one module each; they do not know each other."""

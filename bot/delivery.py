@@ -1,0 +1,220 @@
+"""Shows answers in the chat: each question's in one message, growing, and its end for sure and once.
+
+The end of a question stays in the answers stream until it is shown and that is written down. Whatever process dies
+at whatever moment, the next one goes on in the same message.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Coroutine
+
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from bot import metrics, rendering
+from bot.answer_stream import AnswerStream, Entry
+from bot.growing_reply import GrowingReply
+from bot.partial_stream import partial_answers
+from bot.platform import Platform, Reply, SendAmbiguousError, SendLaterError, SendRefusedError
+from bot.reply_slot import AtStep, ReplySlot, go_on
+from bot.send_state import SendStage, SendStates
+from contract import names
+from contract.answer import Outcome, PartialAnswer
+from contract.question import Question
+from contract.wire import WireError
+
+MAX_IN_HAND = 256
+"""Ends that are being shown at a time; the others stay in the stream."""
+TRIES_OF_A_BROKEN_SEND = 5
+ENDS_REMEMBERED = 4_096
+"""Enough that a partial answer which was overtaken by its end is always recognised."""
+PAUSE_FIRST_S, PAUSE_LAST_S = 0.2, 30.0
+
+log = structlog.get_logger(__name__)
+
+
+class Delivery:
+    """Delivers one platform's answers. Ends of one conversation are shown in order, others at the same time.
+
+    `redis` waits for Redis (`patient_client`), `reader` raises when it is gone (`plain_client`).
+    """
+
+    def __init__(
+        self, platform: Platform, redis: Redis, reader: Redis, *, interval_s: float, at_step: AtStep = go_on
+    ) -> None:
+        self._platform = platform
+        self._redis = redis
+        self._reader = reader
+        self._interval_s = interval_s
+        self._at_step = at_step
+        self._states = SendStates(redis, platform.name)
+        self._answers = AnswerStream(reader, platform.name, platform.account)
+        self._growing: dict[str, GrowingReply] = {}
+        self._ended: dict[str, None] = {}
+        self._lanes: dict[str, deque[Entry]] = {}
+        self._in_hand = asyncio.Semaphore(MAX_IN_HAND)
+        self._stopping = asyncio.Event()
+        self._tasks: asyncio.TaskGroup | None = None
+
+    async def run(self) -> None:
+        """Deliver until `stop` is called; returns when what had been begun has come to a safe point."""
+        async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            tasks.create_task(self._read_answers())
+            tasks.create_task(self._read_partials())
+            await self._stopping.wait()
+            for growing in self._growing.values():
+                growing.close()
+
+    def stop(self) -> None:
+        """Begin nothing new; what is in hand stays in the stream for the next process unless it is nearly shown."""
+        self._stopping.set()
+
+    def accepted(self, question: Question) -> None:
+        """A question was taken in: show that we think, on a platform that wants it at once."""
+        if self._platform.thinks_at_once:
+            self.offer(question, rendering.thinking(question))
+
+    def offer(self, question: Question, reply: Reply) -> None:
+        """Show a reply to an open question that may be lost and will be edited."""
+        if question.id not in self._ended and not self._stopping.is_set():
+            self._growing_reply(question).offer(reply)
+
+    def is_growing(self, question_id: str) -> bool:
+        """Whether anything was offered for this question in this process."""
+        return question_id in self._growing
+
+    def _growing_reply(self, question: Question) -> GrowingReply:
+        growing = self._growing.get(question.id)
+        if growing is None:
+            slot = ReplySlot(question, self._platform, self._states, self._at_step)
+            growing = self._growing[question.id] = GrowingReply(slot, self._interval_s)
+            self._start(growing.run())
+        return growing
+
+    async def _read_partials(self) -> None:
+        async for batch in partial_answers(self._reader, self._platform.name, self._stopping):
+            for partial in batch:
+                await self._show_partial(partial)
+
+    async def _show_partial(self, partial: PartialAnswer) -> None:
+        growing = self._growing.get(partial.question_id)
+        question = growing.slot.question if growing else await self.open_question(partial.question_id)
+        if question:
+            self.offer(question, rendering.growing(question, partial.text))
+
+    async def open_question(self, question_id: str) -> Question | None:
+        """The question of this id unless it has ended, or is not known any more."""
+        async with self._redis.pipeline(transaction=False) as step:
+            step.get(names.question_key(question_id))
+            step.hget(names.delivery_key(question_id), "outcome")
+            wire, outcome = await step.execute()
+        if not wire or outcome:
+            return None
+        try:
+            return Question.from_wire(wire)
+        except WireError as error:
+            log.error("a question cannot be read", id=question_id, error=str(error))
+            return None
+
+    async def _read_answers(self) -> None:
+        async for entry in self._answers.entries(self._stopping):
+            await self._in_hand.acquire()
+            lane = self._lanes.get(entry.question.conversation)
+            if lane is not None:
+                lane.append(entry)
+                continue
+            self._lanes[entry.question.conversation] = deque([entry])
+            self._start(self._run_lane(entry.question.conversation))
+
+    async def _run_lane(self, conversation: str) -> None:
+        """Show the ends of one conversation, one after another."""
+        lane = self._lanes[conversation]
+        while lane and not self._stopping.is_set():
+            try:
+                if await self._end(lane[0]):
+                    self._answers.release(lane[0].id)
+            except RedisError as error:
+                # Redis is there and does not write: its disk is full, or it is a replica. That passes.
+                log.error("the end of a question cannot be written down now", error=str(error))
+                await self._pause(PAUSE_LAST_S / 10)
+                continue
+            lane.popleft()
+            self._in_hand.release()
+        for _left_in_the_stream in self._lanes.pop(conversation):
+            self._in_hand.release()
+
+    async def _end(self, entry: Entry) -> bool:
+        """Show how a question ended; False where a stop came before that."""
+        self._at_step("an end is read")
+        growing = self._close_growing(entry.question.id)
+        slot = growing.slot if growing else ReplySlot(entry.question, self._platform, self._states, self._at_step)
+        async with slot.lock:
+            state = await slot.state()
+            outcome = entry.final.outcome
+            # Shown already: the entry is left over from a crash, or came twice. A failure may yet be answered.
+            if state.stage in (SendStage.DONE, SendStage.REFUSED) and state.shown in (outcome, Outcome.ANSWERED):
+                await slot.close(entry.id, state.stage, state.shown)
+                return True
+            stage = await self._show_end(slot, rendering.ended(entry.question, entry.final))
+            if stage is None:
+                return False
+            await slot.close(entry.id, stage, outcome.value)
+        if stage is SendStage.DONE:
+            metrics.shown.labels(self._platform.name, outcome.value).inc()
+            log.info("shown", id=entry.question.id, outcome=outcome.value, total_ms=entry.final.total_ms)
+        else:
+            metrics.sends_refused.labels(self._platform.name).inc()
+        return True
+
+    def _close_growing(self, question_id: str) -> GrowingReply | None:
+        """Nothing but the end is shown for this question from now on."""
+        self._ended[question_id] = None
+        if len(self._ended) > ENDS_REMEMBERED:
+            del self._ended[next(iter(self._ended))]
+        growing = self._growing.pop(question_id, None)
+        if growing:
+            growing.close()
+        return growing
+
+    async def _show_end(self, slot: ReplySlot, reply: Reply) -> SendStage | None:
+        """Try until the end is shown or refused for good; None where a stop came before that."""
+        broken, pause_s = 0, PAUSE_FIRST_S
+        while not self._stopping.is_set():
+            try:
+                await slot.show(reply)
+                return SendStage.DONE
+            except SendLaterError as error:
+                await self._pause(min(max(error.after_s, PAUSE_FIRST_S), PAUSE_LAST_S))
+                continue
+            except SendAmbiguousError:
+                pass
+            except SendRefusedError as error:
+                log.error("the platform refused an answer", id=slot.question.id, error=str(error))
+                return SendStage.REFUSED
+            except RedisError:
+                raise
+            except Exception:
+                broken += 1
+                log.exception("an answer cannot be shown", id=slot.question.id, tries=broken)
+                if broken >= TRIES_OF_A_BROKEN_SEND:
+                    return SendStage.REFUSED
+            await self._pause(pause_s)
+            pause_s = min(2 * pause_s, PAUSE_LAST_S)
+        return None
+
+    async def _pause(self, pause_s: float) -> None:
+        """Wait, but not for longer than until a stop."""
+        try:
+            async with asyncio.timeout(pause_s):
+                await self._stopping.wait()
+        except TimeoutError:
+            return
+
+    def _start(self, work: Coroutine[None, None, None]) -> None:
+        if self._tasks is None:
+            raise RuntimeError("run() first")
+        self._tasks.create_task(work)

@@ -1,0 +1,71 @@
+"""The inbox: where a question becomes safe. After it no process that dies loses the question."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from bot.job_fields import job_fields
+from bot.redis_link import run_script
+from contract import scripts
+from contract.answer import FinalAnswer, Outcome
+from contract.errors import FennelError
+from contract.question import Question
+
+GIVE_UP_AFTER_S = 20.0
+"""A platform waits for our acknowledgement no longer than about this; then it delivers the event again."""
+
+
+class InboxError(FennelError):
+    """Whether the question was taken in is not known; the event must not be acknowledged, so that it comes again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """What became of a question, and how many were waiting before it."""
+
+    what: Literal["queued", "waiting", "duplicate", "busy"]
+    before: int
+
+
+class Inbox:
+    """Takes questions in. Each call is one script in Redis, and the same call twice is once.
+
+    `redis` has to be a client that waits for Redis (`patient_client`).
+    """
+
+    def __init__(
+        self, redis: Redis, *, max_queued: int, job_timeout_s: float, give_up_after_s: float = GIVE_UP_AFTER_S
+    ) -> None:
+        self._redis = redis
+        self._max_queued = max_queued
+        self._job_timeout_s = job_timeout_s
+        self._give_up_after_s = give_up_after_s
+
+    async def accept(self, question: Question) -> Acceptance:
+        """Store the question and queue its job, or tell the asker that too many wait. Raises InboxError."""
+        busy = FinalAnswer(question=question.to_wire(), outcome=Outcome.BUSY)
+        fields = job_fields(question, self._job_timeout_s)
+        what, before = await self._run(scripts.accept(question, fields, self._max_queued, busy))
+        return Acceptance(what, int(before))
+
+    async def say(self, question: Question, outcome: Outcome, reason: str) -> bool:
+        """End a question at once with a fixed sentence; False where its event was known. Raises InboxError."""
+        final = FinalAnswer(question=question.to_wire(), outcome=outcome, reason=reason)
+        return bool(await self._run(scripts.say(question, final)))
+
+    async def take_back(self, question: Question, outcome: Outcome, reason: str = "") -> bool:
+        """End a question that no worker has begun; False where one has, or where it has ended. Raises InboxError."""
+        final = FinalAnswer(question=question.to_wire(), outcome=outcome, reason=reason)
+        return bool(await self._run(scripts.take_back(question, final)))
+
+    async def _run(self, call: scripts.ScriptCall) -> Any:
+        try:
+            async with asyncio.timeout(self._give_up_after_s):
+                return await run_script(self._redis, call)
+        except (TimeoutError, RedisError) as error:
+            raise InboxError(f"Redis took nothing in: {error or 'it does not answer'}") from error

@@ -1,0 +1,57 @@
+"""The chat platforms by name. A platform's module, and with it its SDK, is imported only when it is used."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import cast
+
+from pydantic import SecretStr
+
+from bot.platform import NotConfiguredError, Platform, PlatformError
+from config.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class PlatformEntry:
+    """Where a platform is, and what it needs: each of `needs` is a set of settings that is enough.
+
+    The module has to offer ``create(settings: Settings) -> Platform``.
+    """
+
+    module: str
+    needs: tuple[tuple[str, ...], ...] = ((),)
+
+
+PLATFORMS = {
+    "console": PlatformEntry("bot.platforms.console"),
+    "lark": PlatformEntry("bot.platforms.lark", (("app_id", "app_secret"),)),
+    "slack": PlatformEntry("bot.platforms.slack", (("bot_token", "app_token"), ("bot_token", "signing_secret"))),
+    "wecom": PlatformEntry("bot.platforms.wecom", (("bot_id", "secret"), ("token", "aes_key"))),
+}
+
+
+def create_platform(name: str, settings: Settings) -> Platform:
+    """Build the platform of this name.
+
+    Raises NotConfiguredError where its settings are empty, PlatformError where it is unknown or its SDK is missing.
+    """
+    entry = PLATFORMS.get(name)
+    if entry is None:
+        raise PlatformError(f"there is no platform {name!r}; there are: {', '.join(PLATFORMS)}")
+    if not any(all(_is_set(settings, name, key) for key in keys) for keys in entry.needs):
+        wanted = ", or ".join(" and ".join(f"FENNEL_{name}__{key}".upper() for key in keys) for keys in entry.needs)
+        raise NotConfiguredError(f"{name} is not configured: set {wanted}")
+    try:
+        module = importlib.import_module(entry.module)
+    except ModuleNotFoundError as error:
+        # A module of ours that is missing is a fault; only an SDK is something that a person can install.
+        if not error.name or error.name.split(".")[0] in ("bot", "config", "contract"):
+            raise
+        raise PlatformError(f"{error.name} is not installed: pip install 'fennel[{name}]'") from error
+    return cast(Platform, module.create(settings))
+
+
+def _is_set(settings: Settings, section: str, key: str) -> bool:
+    value = getattr(getattr(settings, section), key)
+    return bool(value.get_secret_value() if isinstance(value, SecretStr) else value)

@@ -1,0 +1,146 @@
+"""The one message that a question has in the chat: sent once, edited from then on, found again after a crash."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import structlog
+
+from bot import metrics
+from bot.platform import (
+    Platform,
+    Reply,
+    SendAmbiguousError,
+    SendLaterError,
+    SendRefusedError,
+    TooLateToEditError,
+)
+from bot.send_state import SendStage, SendState, SendStates
+from contract.question import Question
+
+AtStep = Callable[[str], None]
+"""Called between every two steps of a delivery with the name of the place; a chaos run kills the process in it."""
+LOOK_FIRST_S, LOOK_LAST_S = 0.2, 10.0
+
+log = structlog.get_logger(__name__)
+
+
+def go_on(_step: str) -> None:
+    """Do nothing between two steps, as always but in a chaos run."""
+
+
+class ReplySlot:
+    """Shows replies to one question in one place. Hold `lock` around `show`: a message is not sent and edited at once.
+
+    `at_step` is called between every two steps.
+    """
+
+    def __init__(self, question: Question, platform: Platform, states: SendStates, at_step: AtStep = go_on) -> None:
+        self.question = question
+        self.lock = asyncio.Lock()
+        self._platform = platform
+        self._states = states
+        self._at_step = at_step
+        self._state: SendState | None = None
+        self._last: Reply | None = None
+        self._was_lost = False
+
+    async def state(self) -> SendState:
+        """How far the delivery is."""
+        if self._state is None:
+            self._state = await self._states.load(self.question.id)
+        return self._state
+
+    async def show(self, reply: Reply) -> None:
+        """Make the chat show `reply`: send it, or edit what is there.
+
+        Raises SendRefusedError, SendLaterError or SendAmbiguousError; calling it again is right after the last two.
+        """
+        state = await self._settled()
+        if not state.sent_id:
+            state = await self._send(reply, state)
+        if reply != self._last:
+            await self._edit(reply, state)
+
+    async def close(self, entry_id: str, stage: SendStage, outcome: str) -> None:
+        """The end is shown (or refused): write that down and let go of the entry, in one step."""
+        self._at_step("before the end is written down")
+        self._state = replace(await self.state(), stage=stage, shown=outcome)
+        await self._states.close(self.question.id, self._state, entry_id)
+        self._at_step("the end is written down")
+
+    async def _send(self, reply: Reply, state: SendState) -> SendState:
+        self._at_step("before sending is written down")
+        await self._write(replace(state, stage=SendStage.SENDING, sending_at_s=time.time()))
+        self._at_step("sending is written down")
+        try:
+            sent_id = await self._platform.send(reply)
+        except (SendLaterError, SendRefusedError):
+            await self._write(replace(state, stage=SendStage.PLANNED))
+            raise
+        except SendAmbiguousError:
+            metrics.sends_ambiguous.labels(self._platform.name).inc()
+            await self._write(replace(state, stage=SendStage.AMBIGUOUS, sending_at_s=time.time()))
+            raise
+        self._at_step("sent, and not written down")
+        state = await self._write(replace(state, stage=SendStage.SENT, sent_id=sent_id))
+        # A platform that recognises the same send may have answered with what it took before, of another text.
+        self._last = None if self._was_lost else reply
+        self._was_lost = False
+        self._at_step("sent, and written down")
+        return state
+
+    async def _edit(self, reply: Reply, state: SendState) -> None:
+        self._at_step("before an edit")
+        try:
+            await self._platform.edit(state.sent_id, reply)
+        except TooLateToEditError:
+            # What is growing may stand still; the end must be shown, in a new message if need be.
+            if reply.outcome is None:
+                raise
+            planned = replace(state, stage=SendStage.PLANNED, sent_id="", replaced_id=state.sent_id)
+            await self._send(reply, await self._write(planned))
+            return
+        self._last = reply
+        self._at_step("edited")
+
+    async def _settled(self) -> SendState:
+        """The state, after a send whose end nobody saw has been looked up in the chat."""
+        state = await self.state()
+        if state.stage not in (SendStage.SENDING, SendStage.AMBIGUOUS):
+            return state
+        sent_id = await self._look(state)
+        self._at_step("looked for a lost send")
+        self._was_lost = True
+        stage = SendStage.SENT if sent_id else SendStage.PLANNED
+        return await self._write(replace(state, stage=stage, sent_id=sent_id))
+
+    async def _look(self, state: SendState) -> str:
+        """Look until the reply is found, or until it would have to be there; empty where it is not."""
+        # What the platform took may show up late; only a look after that time says that it is not there.
+        left_s = state.sending_at_s + self._platform.settle_s - time.time()
+        settled_at_s = time.monotonic() + min(left_s, self._platform.settle_s)
+        wait_s = LOOK_FIRST_S
+        while True:
+            settled = time.monotonic() >= settled_at_s
+            try:
+                found = await self._platform.find(self.question)
+            except SendRefusedError as error:
+                log.warning("cannot look for a lost send: sent again", id=self.question.id, error=str(error))
+                return ""
+            except (SendLaterError, SendAmbiguousError):
+                settled, found = False, None
+            if found and found != state.replaced_id:
+                return found
+            if settled:
+                return ""
+            await asyncio.sleep(wait_s)
+            wait_s = min(2 * wait_s, LOOK_LAST_S)
+
+    async def _write(self, state: SendState) -> SendState:
+        await self._states.write(self.question.id, state)
+        self._state = state
+        return state

@@ -1,0 +1,147 @@
+"""Looks after questions that nothing is heard of: tells that they are queued, that it is too late, that they broke."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from bot import rendering
+from bot.delivery import Delivery
+from bot.inbox import Inbox, InboxError
+from bot.send_state import SendStage
+from contract import names
+from contract.answer import Outcome
+from contract.question import Question
+from contract.wire import WireError
+
+INTERVAL_S = 1.0
+BATCH = 500
+GRACE_S = 2.0
+"""A question younger than this is not looked at: the inbox may not be done with it."""
+LEFT_OVER_AFTER_S = float(names.DEDUPE_TTL_S)
+ALIVE = frozenset({"queued", "started", "scheduled", "deferred"})
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenQuestion:
+    """What Redis says of a question that nobody has seen the end of."""
+
+    id: str
+    age_s: float
+    wire: str | None
+    outcome: str | None
+    stage: str | None
+    job_status: str | None
+    queue_place: int | None
+
+
+class Sweeper:
+    """Looks at a platform's open questions once a second. `redis` waits for Redis (`patient_client`)."""
+
+    def __init__(
+        self,
+        redis: Redis,
+        inbox: Inbox,
+        delivery: Delivery,
+        *,
+        platform: str,
+        queued_notice_after_s: float,
+        answer_ttl_s: float,
+    ) -> None:
+        self._redis = redis
+        self._inbox = inbox
+        self._delivery = delivery
+        self._platform = platform
+        self._queued_notice_after_s = queued_notice_after_s
+        self._answer_ttl_s = answer_ttl_s
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        while True:
+            try:
+                await self.sweep(time.time())
+            except (InboxError, RedisError) as error:
+                log.warning("open questions cannot be looked after now", error=str(error))
+            await asyncio.sleep(INTERVAL_S)
+
+    async def sweep(self, now_s: float) -> None:
+        """Look once at each open question that is old enough, the oldest first."""
+        oldest = min(GRACE_S, self._queued_notice_after_s)
+        for one in await self._open_questions(now_s - oldest, now_s):
+            await self._look_after(one)
+
+    async def _look_after(self, one: OpenQuestion) -> None:
+        if one.outcome:
+            # Its end is in the stream and the delivery's business; only what was lost there is left here.
+            if one.stage == SendStage.DONE or one.age_s > LEFT_OVER_AFTER_S:
+                await self._redis.zrem(names.open_key(self._platform), one.id)
+            return
+        question = _read(one)
+        if question is None:
+            log.error("an open question is not known any more", id=one.id)
+            await self._redis.zrem(names.open_key(self._platform), one.id)
+        elif one.job_status not in ALIVE:
+            if await self._inbox.take_back(question, Outcome.FAILED, "job_gone"):
+                log.error("a question's job is gone without an end", id=one.id, status=one.job_status)
+        elif one.age_s > self._answer_ttl_s and one.job_status != "started":
+            if await self._inbox.take_back(question, Outcome.EXPIRED):
+                log.warning("a question has waited too long", id=one.id, age_s=round(one.age_s))
+        elif one.age_s > self._queued_notice_after_s and not self._is_seen(one):
+            await self._notice(question, one)
+
+    def _is_seen(self, one: OpenQuestion) -> bool:
+        return bool(one.stage) or self._delivery.is_growing(one.id)
+
+    async def _notice(self, question: Question, one: OpenQuestion) -> None:
+        """Tell the asker once where the question is."""
+        if one.job_status == "started":
+            self._delivery.offer(question, rendering.thinking(question))
+            return
+        before = one.queue_place
+        if before is None:
+            before = await self._before_a_waiting_one(question)
+        self._delivery.offer(question, rendering.queued(question, before))
+
+    async def _before_a_waiting_one(self, question: Question) -> int:
+        """How many are before a question that waits behind another of its thread."""
+        async with self._redis.pipeline(transaction=False) as step:
+            step.zrank(names.waiting_key(question.conversation), question.id)
+            step.get(names.thread_key(question.conversation))
+            rank, head = await step.execute()
+        place = await self._redis.lpos(names.QUEUE_KEY, head) if head else None
+        in_queue = place if isinstance(place, int) else 0
+        return in_queue + 1 + int(rank or 0)
+
+    async def _open_questions(self, before_s: float, now_s: float) -> list[OpenQuestion]:
+        aged: Any = await self._redis.zrangebyscore(
+            names.open_key(self._platform), "-inf", before_s, start=0, num=BATCH, withscores=True
+        )
+        if not aged:
+            return []
+        async with self._redis.pipeline(transaction=False) as step:
+            for question_id, _accepted_at_s in aged:
+                step.get(names.question_key(question_id))
+                step.hmget(names.delivery_key(question_id), ["outcome", "state"])
+                step.hget(names.job_key(question_id), "status")
+                step.lpos(names.QUEUE_KEY, question_id)
+            replies = await step.execute()
+        rows = zip(aged, *(iter(replies),) * 4, strict=True)
+        return [
+            OpenQuestion(question_id, now_s - accepted_at_s, wire, outcome, stage, status, place)
+            for (question_id, accepted_at_s), wire, (outcome, stage), status, place in rows
+        ]
+
+
+def _read(one: OpenQuestion) -> Question | None:
+    try:
+        return Question.from_wire(one.wire) if one.wire else None
+    except WireError:
+        return None
