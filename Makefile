@@ -13,7 +13,7 @@ quoted = '$(subst ','\'',$(1))'
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo test lint format bench up down clean
+.PHONY: help venv demo test lint format bench chaos up down clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ format: venv ## put the code in the common form
 
 bench: venv ## measure speed and memory; the table is kept in benchmarks/results/
 	$(BIN)/python -m benchmarks
+
+chaos: venv ## kill everything at random and see whether every question is answered once
+	$(BIN)/python -m tests.chaos
 
 up: venv ## start everything and leave it running
 	@$(BIN)/fennel up --wait

@@ -11,7 +11,7 @@ import difflib
 import os
 import tomllib
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
@@ -26,6 +26,7 @@ from pydantic_settings import SettingsError as PydanticSettingsError
 from contract.errors import FennelError
 
 DEFAULTS_FILE = Path(__file__).with_name("fennel.toml")
+HOME_FILE = "fennel.toml"
 CHECKOUT = Path(__file__).resolve().parent.parent
 DOTENV_FILE = CHECKOUT / ".env"
 PREFIX = "FENNEL_"
@@ -80,7 +81,7 @@ class EngineSettings(Section):
     kind: Literal["transformers", "echo"]
     model: str = Field(min_length=1)
     device: Literal["auto", "cpu", "cuda"]
-    dtype: Literal["auto", "float32", "bfloat16", "float16"]
+    dtype: Literal["auto", "float32", "bfloat16", "float16", "int8"]
     threads: int = Field(ge=0, le=1024)
     max_prompt_tokens: int = Field(ge=64)
     max_new_tokens: int = Field(ge=1)
@@ -120,10 +121,15 @@ class BotSettings(Section):
 class SlackSettings(Section):
     """The Slack app."""
 
+    mode: Literal["socket", "http"]
     bot_token: SecretStr
     app_token: SecretStr
     signing_secret: SecretStr
     api_url: str
+    link_timeout_s: float = Field(gt=0)
+    read_back_s: float = Field(ge=0)
+    http_host: str
+    http_port: int = Field(ge=0, le=65535)
 
 
 class LarkSettings(Section):
@@ -161,7 +167,8 @@ class Settings(BaseSettings):
         env_nested_delimiter="__",
         env_file=DOTENV_FILE,
         env_ignore_empty=False,
-        extra="forbid",
+        # Unknown names are refused by load_settings: pydantic would refuse those of other programs in .env as well.
+        extra="ignore",
         frozen=True,
     )
 
@@ -189,7 +196,7 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 -- the base class names it
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The sources, the strongest first."""
-        files = [_home() / "fennel.toml", DEFAULTS_FILE]
+        files = [_home() / HOME_FILE, DEFAULTS_FILE]
         return (
             init_settings,
             env_settings,
@@ -267,11 +274,13 @@ class Settings(BaseSettings):
 def load_settings() -> Settings:
     """Read all settings; raises SettingsError with one sentence for the first thing that is wrong."""
     try:
-        with DEFAULTS_FILE.open("rb") as file:
-            known = {(section, key) for section, keys in tomllib.load(file).items() for key in keys}
-        for name in sorted(os.environ):
+        known = {(section, key) for section, keys in _read(DEFAULTS_FILE).items() for key in keys}
+        for name in sorted({*os.environ, *dotenv_values(DOTENV_FILE)}):
             if name.startswith(PREFIX) and name not in OUTSIDE_THE_FILE and not name.startswith(SUPERVISOR_PREFIX):
                 _check_known(known, name)
+        for section in _read(_home() / HOME_FILE):
+            if section not in {one for one, _ in known}:
+                raise SettingsError(f"{_home() / HOME_FILE} has {section}, which is no section; see config/fennel.toml")
         return Settings()
     except ValidationError as error:
         raise SettingsError(_sentence(error)) from error
@@ -297,6 +306,14 @@ def supervised_program() -> str:
 def _home() -> Path:
     named = os.environ.get("FENNEL_HOME") or dotenv_values(DOTENV_FILE).get("FENNEL_HOME")
     return Path(named or CHECKOUT / "var").expanduser().absolute()
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        with file.open("rb") as opened:
+            return tomllib.load(opened)
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
 
 
 def _check_known(known: set[tuple[str, str]], name: str) -> None:
