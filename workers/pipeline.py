@@ -16,7 +16,7 @@ from contract.question import Question
 from contract.turn import Turn
 from workers.capability import Capability, capability_of
 from workers.engine.engine import GenerationRequest
-from workers.engine.generation import Generation
+from workers.engine.generation import Generation, PromptTooLongError
 from workers.evidence import Evidence, rank
 from workers.gate import Decision, Gate
 from workers.grounding import Grounding, ends_sentence
@@ -27,6 +27,7 @@ from workers.prompt import build_prompt, unfenced
 
 _SEARCHED = 8  # passages that the gate compares; the answer rests on the first few of them
 _FIRST_TEXT_SHARE = 4  # until the first text, the answer is looked at this much oftener
+_PROMPT_SHARES = (1.0, 0.6, 0.3)
 _SHORT_WORDS = 5
 _LEANS_ON_THREAD = re.compile(
     r"^\W*(?:and|but|so|then|also|or|what about|how about)\b|"
@@ -91,9 +92,7 @@ class Pipeline:
         language: Language = "zh" if question.language == "zh" else "en"
         shown = _Shown(publish)
         if _can_write(self._capability, language, passages):
-            prompt = build_prompt(question.text, language, passages, turns, self._settings.engine.max_prompt_tokens)
-            request = GenerationRequest(question.id, prompt, self._settings.engine.max_new_tokens)
-            self._watch(generate(request), grounding, shown)
+            self._ask_model(question, language, passages, turns, generate, grounding, shown)
         text, citations = grounding.finish()
         shown.show(text)
         return PipelineAnswer(Outcome.ANSWERED, text, citations, shown.first_at_s, "", found.decision)
@@ -113,6 +112,26 @@ class Pipeline:
     def _search(self, text: str, turns: Sequence[Turn]) -> _Found:
         hits = self._retriever.search(text, max(_SEARCHED, self._settings.knowledge.passages))
         return _Found(text, hits, self._gate.decide(text, hits, turns))
+
+    def _ask_model(
+        self,
+        question: Question,
+        language: Language,
+        passages: Sequence[Passage],
+        turns: Sequence[Turn],
+        generate: Generate,
+        grounding: Grounding,
+        shown: _Shown,
+    ) -> None:
+        """Let the model answer; where its tokenizer makes more of the prompt than was estimated, with less of it."""
+        engine = self._settings.engine
+        for share in _PROMPT_SHARES:
+            prompt = build_prompt(question.text, language, passages, turns, int(share * engine.max_prompt_tokens))
+            try:
+                self._watch(generate(GenerationRequest(question.id, prompt, engine.max_new_tokens)), grounding, shown)
+            except PromptTooLongError:
+                continue
+            return
 
     def _watch(self, generation: Generation, grounding: Grounding, shown: _Shown) -> None:
         """Show the answer's whole sentences as they come, until the end or the first one that is not grounded."""
