@@ -86,6 +86,9 @@ class Platform(ABC):
     """Show that we think as soon as a question is accepted, and not only when a worker has begun with it."""
     settle_s: float = 3.0
     """After a send broke: how long it may take until `find` sees a reply that was taken after all."""
+    same_send_is_once_for_s: float = 0.0
+    """For how long a second `send` for the same question gives the first one's id instead of showing another reply
+    (an idempotency key). Within it a send that broke is done again, and then edited; behind it `find` is asked."""
 
     @abstractmethod
     async def listen(self, receive: Receive) -> None:
@@ -111,7 +114,7 @@ class Platform(ABC):
         """The id of our newest reply to this question if one is shown in the chat; resolves an ambiguous send.
 
         Raises SendLaterError or SendAmbiguousError where it cannot tell now, SendRefusedError where it never can (then
-        the reply is sent again). A platform whose `send` shows the same question's reply only once gives None.
+        the reply is sent again).
         """
 
     @abstractmethod

@@ -112,9 +112,11 @@ class ReplySlot:
         state = await self.state()
         if state.stage not in (SendStage.SENDING, SendStage.AMBIGUOUS):
             return state
-        sent_id = await self._look(state)
+        if time.time() - state.sending_at_s < self._platform.same_send_is_once_for_s:
+            self._was_lost, sent_id = True, ""
+        else:
+            sent_id = await self._look(state)
         self._at_step("looked for a lost send")
-        self._was_lost = True
         stage = SendStage.SENT if sent_id else SendStage.PLANNED
         return await self._write(replace(state, stage=stage, sent_id=sent_id))
 

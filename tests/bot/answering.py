@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 import redis.asyncio
 from redis.exceptions import RedisError
 
+from bot.redis_link import plain_client
 from contract import names, scripts
 from contract.answer import Citation, FinalAnswer, Outcome, PartialAnswer
 from contract.question import Question
@@ -66,7 +67,7 @@ async def answering(url: str, answer: Answer = echo, partials: tuple[str, ...] =
     """Answer whatever is asked, with partial answers before, while the block runs."""
 
     async def work() -> None:
-        async with redis.asyncio.Redis.from_url(url, decode_responses=True) as client:
+        async with plain_client(url) as client:
             while True:
                 try:
                     question = await take(client)

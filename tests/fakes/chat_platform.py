@@ -44,6 +44,7 @@ class ChatPlatform(Platform):
         self.account = account
         self.settle_s = settle_s
         self.thinks_at_once = thinks_at_once
+        self.same_send_is_once_for_s = 3600.0 if resolve == "key" else 0.0
         self._url = url
         self._resolve = resolve
         self._timeout = aiohttp.ClientTimeout(total=timeout_s)
@@ -94,9 +95,7 @@ class ChatPlatform(Platform):
         await self._call("PUT", f"/replies/{sent_id}", json=self._body(reply))
 
     async def find(self, question: Question) -> str | None:
-        """Read the history back; with an idempotency key there is no need to."""
-        if self._resolve == "key":
-            return None
+        """Read the history back."""
         history = await self._call("GET", "/replies", params={"reply_to": question.message_id})
         replies = history["replies"]
         return str(replies[-1]["id"]) if replies else None
