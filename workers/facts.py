@@ -41,6 +41,7 @@ _CAPITALISED = re.compile(r"[A-Z][a-z]+(?:'s)?")
 _SENTENCE_START = re.compile(r"(?:^|[.!?:]\s+|\n\s*(?:[-*]\s+|\d+[.)]\s+)?|[\"“(])$")
 _QUOTED = re.compile(r"“([^”]{2,80})”|\"([^\"]{2,80})\"|`([^`]{1,80})`|「([^」]{2,80})」|《([^》]{2,80})》")
 _LONG_NAME = 5  # a shorter one stands inside other words by accident
+_BARE_NAME_WORDS = 2
 _COUNTED_ONE = re.compile(r"\bone\s+(?:\w+\s+)?(?:second|minute|hour|day|week|month|year|person|time|percent)s?\b")
 
 
@@ -97,14 +98,11 @@ class FactSource:
 
 def _names(text: str) -> set[str]:
     found = {normalise(match.group()) for match in _IDENTIFIER.finditer(text)}
+    few = len(text.split()) <= _BARE_NAME_WORDS
     for match in _CAPITALISED.finditer(text):
         word = match.group().removesuffix("'s")
-        after = text[match.end() :]
-        first = bool(_SENTENCE_START.search(text[: match.start()]))
-        # At a sentence's beginning every word is capitalised; a name is likely where the next one is too.
-        if first and not re.match(r"\s+[A-Z][a-z]", after):
-            continue
-        if word.casefold() not in STOP_WORDS:
+        # At a sentence's beginning every word is capitalised; but "Steve." is a name, and no sentence.
+        if word.casefold() not in STOP_WORDS and (few or not _SENTENCE_START.search(text[: match.start()])):
             found.add(word.casefold())
     return found | set(_WEEKDAY.findall(text))
 

@@ -79,7 +79,11 @@ def test_encodings_of_chinese(tmp_path: Path, encoding: str) -> None:
         ("blank.md", b" \n\t\n", "is empty"),
         ("heading.md", b"# Only a heading\n", "has no text"),
         ("picture.md", b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR", "is binary, not text"),
-        ("latin.txt", "Müller fährt über die Brücke, schön für ihn".encode("latin-1"), "is neither UTF-8 nor GB 18030 text"),
+        (
+            "latin.txt",
+            "Müller fährt über die Brücke, schön für ihn".encode("latin-1"),
+            "is neither UTF-8 nor GB 18030 text",
+        ),
         ("broken.txt", b"good \xff\xff\xfe bad", "is neither UTF-8 nor GB 18030 text"),
         ("huge.txt", b"x" * 1_000_001, "larger than 1 MB (knowledge.max_file_mb)"),
         ("sheet.xlsx", b"x", "a file of the kind .xlsx is not read (only .md, .markdown, .txt, .text)"),
