@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from bot.job_fields import job_fields
+from bot.chat_event import FeedbackGiven
+from bot.job_fields import job_data, job_fields
 from bot.redis_link import run_script
-from contract import scripts
+from contract import names, scripts
 from contract.answer import FinalAnswer, Outcome
 from contract.errors import FennelError
 from contract.question import Question
+from contract.wire import WireError
 
 GIVE_UP_AFTER_S = 20.0
 """A platform waits for our acknowledgement no longer than about this; then it delivers the event again."""
@@ -62,6 +64,36 @@ class Inbox:
         """End a question that no worker has begun; False where one has, or where it has ended. Raises InboxError."""
         final = FinalAnswer(question=question.to_wire(), outcome=outcome, reason=reason)
         return bool(await self._run(scripts.take_back(question, final)))
+
+    async def amend(self, question: Question) -> str:
+        """Answer the question as it reads now: ``unknown``, ``ended``, ``amended`` or ``begun anew``.
+
+        Raises InboxError.
+        """
+        return str(await self._run(scripts.amend(question, job_data(question))))
+
+    async def stop(self, question: Question) -> None:
+        """End a question that is not wanted any more, whoever has it. Raises InboxError."""
+        if not await self.take_back(question, Outcome.STOPPED):
+            await self._run(scripts.stop(question.id))
+
+    async def known(self, question_id: str) -> Question | None:
+        """The question of this id, if it was taken in within a day. Raises InboxError."""
+        try:
+            wire = await self._redis.get(names.question_key(question_id))
+            return Question.from_wire(wire) if wire else None
+        except RedisError as error:
+            raise InboxError(f"Redis does not answer: {error}") from error
+        except WireError:
+            return None
+
+    async def note_feedback(self, feedback: FeedbackGiven) -> None:
+        """Keep what a person thinks of an answer. Raises InboxError."""
+        fields: Any = {key: str(value) for key, value in asdict(feedback).items()}
+        try:
+            await self._redis.xadd(names.feedback_stream(), fields, maxlen=names.FEEDBACK_KEPT, approximate=True)
+        except RedisError as error:
+            raise InboxError(f"Redis does not answer: {error}") from error
 
     async def _run(self, call: scripts.ScriptCall) -> Any:
         try:

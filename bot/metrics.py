@@ -9,6 +9,7 @@ accepted = Counter(
     "fennel_accepted_total", "Questions taken in: queued, waiting, duplicate or busy.", ["platform", "what"]
 )
 refusals = Counter("fennel_refusals_total", "Chat messages refused with a sentence, by reason.", ["platform", "reason"])
+feedback = Counter("fennel_feedback_total", "What people think of answers.", ["platform", "verdict"])
 shown = Counter("fennel_shown_total", "Answers shown in a chat, by outcome.", ["platform", "outcome"])
 sends_refused = Counter("fennel_sends_refused_total", "Answers that the platform refused for good.", ["platform"])
 sends_ambiguous = Counter("fennel_sends_ambiguous_total", "Sends that broke and had to be looked up.", ["platform"])

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from bot.chat_message import ChatMessage
+from bot.chat_event import ChatEvent
 from contract.answer import Citation, Outcome
 from contract.errors import FennelError
 from contract.question import Question
@@ -71,8 +71,8 @@ class Reply:
         return f"{self.text}\n\n{self.sources}" if self.sources else self.text
 
 
-Receive = Callable[[ChatMessage], Awaitable[None]]
-"""Takes a message in for good. Returns when it is safe in Redis (or rightly ignored): only then may the platform's
+Receive = Callable[[ChatEvent], Awaitable[None]]
+"""Takes an event in for good. Returns when it is safe in Redis (or rightly ignored): only then may the platform's
 event be acknowledged. Raises when it is not: then it must not be."""
 
 

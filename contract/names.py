@@ -12,6 +12,9 @@ DEDUPE_TTL_S = SECONDS_A_DAY
 RESULT_TTL_S = 3_600
 FAILURE_TTL_S = 7 * SECONDS_A_DAY
 DELIVERY_TTL_S = 7 * SECONDS_A_DAY
+RETRIES = 3
+"""How often a question that failed by an exception is tried again."""
+FEEDBACK_KEPT = 100_000
 MAX_TURNS_KEPT = 50
 PARTIALS_KEPT = 10_000
 DELIVERY_GROUP = "delivery"
@@ -60,6 +63,11 @@ def partials_stream(platform: str) -> str:
 def delivery_key(question_id: str) -> str:
     """Hash: how the question ended (`outcome`), and how far the delivery of its answer is (the bot's fields)."""
     return f"fennel:delivery:{question_id}"
+
+
+def feedback_stream() -> str:
+    """Capped stream of what people think of answers."""
+    return "fennel:feedback"
 
 
 def bot_lock_key(platform: str, account: str) -> str:

@@ -134,6 +134,26 @@ return told
 """
 )
 
+AMEND = """
+local question, delivery, job = unpack(KEYS)
+local id, wire, data = unpack(ARGV)
+if redis.call('EXISTS', question) == 0 then return 'unknown' end
+if redis.call('HEXISTS', delivery, 'outcome') == 1 or redis.call('EXISTS', job) == 0 then return 'ended' end
+redis.call('SET', question, wire, 'KEEPTTL')
+redis.call('HSET', job, 'data', data)
+if redis.call('HGET', job, 'status') ~= 'started' then return 'amended' end
+local command = cjson.encode({command = 'hand-back', job_id = id})
+redis.call('PUBLISH', 'rq:pubsub:' .. redis.call('HGET', job, 'worker_name'), command)
+return 'begun anew'
+"""
+
+STOP = """
+if redis.call('HGET', KEYS[1], 'status') ~= 'started' then return 0 end
+local command = cjson.encode({command = 'stop-job', job_id = ARGV[1]})
+redis.call('PUBLISH', 'rq:pubsub:' .. redis.call('HGET', KEYS[1], 'worker_name'), command)
+return 1
+"""
+
 UNBLOCK = (
     _FUNCTIONS
     + """
@@ -253,6 +273,20 @@ def take_back(question: Question, final: FinalAnswer) -> ScriptCall:
         names.DELIVERY_TTL_S,
     ]
     return _call(TAKE_BACK, keys, arguments)
+
+
+def amend(question: Question, job_data: str) -> ScriptCall:
+    """Put the question's new text in place; a worker that has begun with the old one begins anew.
+
+    EVAL gives ``unknown``, ``ended``, ``amended`` or ``begun anew``.
+    """
+    keys = [names.question_key(question.id), names.delivery_key(question.id), names.job_key(question.id)]
+    return _call(AMEND, keys, [question.id, question.to_wire(), job_data])
+
+
+def stop(question_id: str) -> ScriptCall:
+    """Tell the worker that has the question to stop; EVAL gives 0 where none has."""
+    return _call(STOP, [names.job_key(question_id)], [question_id])
 
 
 def unblock(conversation: str) -> ScriptCall:

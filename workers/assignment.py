@@ -21,6 +21,7 @@ class StopReason(Enum):
     TIMEOUT = "timeout"  # it took longer than the job may
     STOPPED = "stopped"  # RQ's stop command
     HANDED_BACK = "handed back"  # the worker is stopping
+    BEGUN_ANEW = "begun anew"  # the asker changed the question
     LEASE_LOST = "lease lost"  # another worker has it by now
 
 

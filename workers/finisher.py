@@ -97,7 +97,7 @@ class Finisher:
         )
 
     def _write_stop(self, assignment: Assignment) -> None:
-        if assignment.stop_reason is StopReason.HANDED_BACK:
+        if assignment.stop_reason in (StopReason.HANDED_BACK, StopReason.BEGUN_ANEW):
             self._ledger.hand_back(assignment)
         elif assignment.stop_reason is StopReason.TIMEOUT:
             self._write_failure(assignment, f"took longer than its time limit of {assignment.job.timeout} s", True)

@@ -49,6 +49,11 @@ from workers.reaper import Reaper, failed_end
 log = structlog.get_logger(__name__)
 
 DEQUEUE_S = 1
+STOP_REASONS = {
+    "stop-job": StopReason.STOPPED,
+    "stop-execution": StopReason.STOPPED,
+    "hand-back": StopReason.BEGUN_ANEW,
+}
 
 
 class WorkerRunningError(FennelError):
@@ -300,7 +305,10 @@ class QuestionWorker(BaseWorker):  # type: ignore[misc]  # RQ is not typed
             reason = "".join(traceback.format_exception(error))
             self._finisher.failed(assignment, reason, worth_a_retry=not isinstance(error, EngineError))
         else:
-            self._finisher.answered(assignment, final, turn)
+            if assignment.stop_reason is StopReason.BEGUN_ANEW:  # what was answered is not the question any more
+                self._finisher.stopped(assignment)
+            else:
+                self._finisher.answered(assignment, final, turn)
 
     def _ended(self, assignment: Assignment) -> None:
         self._assignments.pop(assignment.execution.id, None)
@@ -317,7 +325,7 @@ class QuestionWorker(BaseWorker):  # type: ignore[misc]  # RQ is not typed
     # --- commands
 
     def handle_payload(self, message: Any) -> None:
-        """RQ's commands: stop one job or execution and no other, or shut down."""
+        """RQ's commands: stop one job or execution and no other, or shut down. And ours: begin a job anew."""
         try:
             payload = parse_payload(message)
             command = payload.get("command")
@@ -326,12 +334,12 @@ class QuestionWorker(BaseWorker):  # type: ignore[misc]  # RQ is not typed
             return
         if command == "shutdown":
             self._stop.set()
-        elif command in ("stop-job", "stop-execution"):
+        elif command in STOP_REASONS:
             for assignment in list(self._assignments.values()):
                 if payload.get("execution_id", assignment.execution.id) == assignment.execution.id and (
                     payload.get("job_id") == assignment.job.id
                 ):
-                    assignment.stop(StopReason.STOPPED)
+                    assignment.stop(STOP_REASONS[command])
 
     # --- drain
 

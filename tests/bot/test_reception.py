@@ -1,0 +1,177 @@
+"""Edits, deletions and feedback reach the question that they are about."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import redis
+import redis.asyncio
+
+from bot.chat_event import FeedbackGiven, MessageDeleted, MessageEdited
+from bot.chat_message import ChatMessage
+from bot.conversations import Conversations
+from bot.delivery import Delivery
+from bot.inbox import Inbox
+from bot.intake import Intake, IntakeLimits
+from bot.reception import Reception
+from bot.redis_link import patient_client, plain_client
+from contract import names
+from contract.answer import FinalAnswer, Outcome
+from contract.question import question_id
+from tests.fakes.chat_platform import ChatPlatform
+from tests.valkey import ValkeyServer
+from tests.workers.questions import rq_queue, wait_for_finals
+from tests.workers.scripted_worker import RUNS_KEY, WorkerThread
+
+
+def written(text: str = "sleep:0", message_id: str = "m1", **changes: Any) -> ChatMessage:
+    """A message of the platform that the workers' tests look at."""
+    message = ChatMessage(
+        platform="test",
+        tenant="team",
+        channel="general",
+        thread="thread",
+        message_id=message_id,
+        sender="u-ann",
+        sender_name="Ann",
+        text=text,
+        at_s=time.time(),
+        mentions_us=True,
+    )
+    return replace(message, **changes)
+
+
+ID = question_id("test", "team", "general", "m1")
+DELETED = MessageDeleted("test", "team", "general", "m1")
+
+
+@pytest.fixture
+async def reception(valkey: ValkeyServer) -> AsyncIterator[Reception]:
+    """A reception on the session's server."""
+    async with patient_client(valkey.url) as client, plain_client(valkey.url) as reader:
+        inbox = Inbox(client, max_queued=10, job_timeout_s=30)
+        delivery = Delivery(ChatPlatform("http://127.0.0.1:1"), client, reader, interval_s=1)
+        yield Reception(Intake(IntakeLimits(answer_ttl_s=60)), inbox, Conversations(client), delivery)
+
+
+@pytest.fixture
+def connection(valkey: ValkeyServer) -> Any:
+    """A client of the session's server."""
+    with redis.Redis.from_url(valkey.url) as client:
+        yield client
+
+
+def run_of(connection: redis.Redis) -> bool:
+    return bool(connection.llen(RUNS_KEY))
+
+
+async def until_begun(connection: redis.Redis) -> None:
+    end_s = time.monotonic() + 20
+    while not run_of(connection):
+        assert time.monotonic() < end_s
+        await asyncio.sleep(0.02)
+    await asyncio.sleep(0.1)  # the engine is asked right after
+
+
+def text_of(final: FinalAnswer) -> str:
+    return final.text
+
+
+async def test_a_question_edited_while_it_waits_is_answered_as_it_reads_now(
+    reception: Reception, valkey: ValkeyServer, connection: redis.Redis
+) -> None:
+    """One answer, to the new text."""
+    await reception.receive(written("sleep:0"))
+    await reception.receive(MessageEdited(written("sleep:0.01")))
+    with WorkerThread(valkey.url):
+        (final,) = await asyncio.to_thread(wait_for_finals, connection, 1)
+
+    assert text_of(final) == "sleep:0.01 done"
+
+
+async def test_a_question_edited_while_it_is_answered_is_begun_anew(
+    reception: Reception, valkey: ValkeyServer, connection: redis.Redis
+) -> None:
+    """The worker drops the old text and answers the new one, once."""
+    with WorkerThread(valkey.url):
+        await reception.receive(written("endless"))
+        await until_begun(connection)
+        await reception.receive(MessageEdited(written("sleep:0")))
+        (final,) = await asyncio.to_thread(wait_for_finals, connection, 1)
+
+    assert text_of(final) == "sleep:0 done"
+    assert connection.llen(RUNS_KEY) == 2
+
+
+async def test_an_edit_after_the_answer_changes_nothing(
+    reception: Reception, valkey: ValkeyServer, connection: redis.Redis
+) -> None:
+    """What was answered stays answered."""
+    await reception.receive(written("sleep:0"))
+    with WorkerThread(valkey.url):
+        await asyncio.to_thread(wait_for_finals, connection, 1)
+    await reception.receive(MessageEdited(written("sleep:0.01")))
+
+    assert rq_queue(connection).count == 0
+    assert connection.xlen(names.answers_stream("test")) == 1
+
+
+async def test_an_edit_that_adds_the_mention_asks(reception: Reception, connection: redis.Redis) -> None:
+    """A message that was not for us and is now is a question."""
+    await reception.receive(written("sleep:0", mentions_us=False))
+    assert rq_queue(connection).count == 0
+    await reception.receive(MessageEdited(written("sleep:0")))
+
+    assert rq_queue(connection).job_ids == [ID]
+
+
+async def test_a_deleted_question_that_waits_is_not_answered(reception: Reception, connection: redis.Redis) -> None:
+    """It leaves the queue, and its end says that it was stopped; a second deletion changes nothing."""
+    await reception.receive(written("sleep:0"))
+    await reception.receive(DELETED)
+    await reception.receive(DELETED)
+
+    assert rq_queue(connection).count == 0
+    (final,) = wait_for_finals(connection, 1)
+    assert final.outcome is Outcome.STOPPED
+
+
+async def test_a_deleted_question_stops_its_answer(
+    reception: Reception, valkey: ValkeyServer, connection: redis.Redis
+) -> None:
+    """The worker that has begun stops, and the thread goes on with its next question."""
+    with WorkerThread(valkey.url):
+        await reception.receive(written("endless"))
+        await until_begun(connection)
+        await reception.receive(written("sleep:0", "m2"))
+        await reception.receive(DELETED)
+        finals = await asyncio.to_thread(wait_for_finals, connection, 2)
+
+    assert [final.outcome for final in finals] == [Outcome.STOPPED, Outcome.ANSWERED]
+
+
+async def test_deleting_what_was_no_question_is_nothing(reception: Reception, connection: redis.Redis) -> None:
+    """Most deleted messages were none of ours."""
+    await reception.receive(DELETED)
+
+    assert connection.keys("fennel:*") == []
+
+
+async def test_feedback_is_kept(reception: Reception, connection: redis.Redis) -> None:
+    """Who thought what of which answer stands in Redis."""
+    await reception.receive(FeedbackGiven("test", ID, "u-bob", "bad", 12.5, "wrong page"))
+
+    entries: Any = connection.xrange(names.feedback_stream())
+    assert entries[0][1] == {
+        b"platform": b"test",
+        b"question_id": ID.encode(),
+        b"by": b"u-bob",
+        b"verdict": b"bad",
+        b"at_s": b"12.5",
+        b"reason": b"wrong page",
+    }
