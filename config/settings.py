@@ -145,11 +145,15 @@ class LarkSettings(Section):
 class WecomSettings(Section):
     """The WeCom AI bot."""
 
+    mode: Literal["long_connection", "callback"]
     bot_id: str
     secret: SecretStr
     token: SecretStr
     aes_key: SecretStr
     ws_url: str
+    callback_host: str
+    callback_port: int = Field(ge=0, le=65535)
+    api_url: str
 
 
 class LogSettings(Section):
