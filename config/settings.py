@@ -140,6 +140,11 @@ class LarkSettings(Section):
     verification_token: SecretStr
     encrypt_key: SecretStr
     domain: str
+    mode: Literal["long-connection", "webhook"]
+    link_timeout_s: float = Field(gt=0)
+    webhook_host: str
+    webhook_port: int = Field(ge=0, le=65535)
+    webhook_path: str = Field(pattern=r"^/\S*$")
 
 
 class WecomSettings(Section):
