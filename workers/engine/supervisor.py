@@ -89,7 +89,7 @@ class EngineSupervisor:
     # --- for the worker
 
     def start(self) -> None:
-        """Start the engine process and wait until it is ready.
+        """Start the engine process and wait until it is ready, or until `stop` is called meanwhile.
 
         Raises EngineError with one sentence where it does not become ready within `start_timeout_s`, ModelError
         where the model is at fault. A first start that fails is not tried again; call it once.
@@ -99,7 +99,7 @@ class EngineSupervisor:
         atexit.register(self.stop)
         self._thread.start()
         self._started.wait()
-        if self._start_error is not None:
+        if self._start_error is not None and not self._stopping.is_set():
             self.stop()
             raise self._start_error
 

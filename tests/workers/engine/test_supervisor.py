@@ -14,6 +14,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from tests.workers.engine.conftest import MakeSupervisor, request
+from tests.workers.engine.tiny_models import make_model
 from workers.engine.engine import EngineError, ModelError
 from workers.engine.generation import EngineDiedError, GenerationCancelledError
 from workers.engine.supervisor import EngineSupervisor
@@ -239,6 +240,21 @@ def test_a_start_that_hangs(make_supervisor: MakeSupervisor, tmp_path: Path) -> 
     assert supervisor.pid is None
 
 
+def test_stop_while_it_starts(make_supervisor: MakeSupervisor, tmp_path: Path) -> None:
+    """Stopping an engine that is still loading ends the start without an error, and without waiting for it."""
+    (tmp_path / "how").write_text("hang")
+    loading = threading.Event()
+    supervisor = make_supervisor("BrokenEngine", on_progress=lambda *_: loading.set())
+    starter = threading.Thread(target=supervisor.start)
+    starter.start()
+    assert loading.wait(20)
+    supervisor.stop()
+    starter.join(5)
+    assert not starter.is_alive()
+    assert not supervisor.ready
+    assert supervisor.pid is None
+
+
 def test_a_model_fault_at_the_restart_is_final(make_supervisor: MakeSupervisor, tmp_path: Path) -> None:
     """When the model cannot be loaded again, nobody tries a second time."""
     (tmp_path / "how").write_text("well")
@@ -294,22 +310,33 @@ def test_start_in_a_thread_that_ends(make_supervisor: MakeSupervisor) -> None:
     assert generation.result() == "still here"
 
 
+def test_a_model_in_its_own_process(tmp_path: Path) -> None:
+    """A worker whose engine runs a model of transformers imports none of that itself, and loads it once."""
+    make_model(tmp_path / "model")
+    with start_worker(tmp_path, "leave", f"kind='transformers', model={str(tmp_path / 'model')!r}") as worker:
+        assert read_line(worker).split(maxsplit=1)[1].endswith(" [] loads 1.0")
+        assert worker.wait(20) == 0
+
+
 WORKER = """
 import os, signal, sys, threading
 from pathlib import Path
+from prometheus_client import CollectorRegistry
 from tests.workers.engine.conftest import engine_settings, request
 from workers.engine.supervisor import EngineSupervisor
 
 def main():
-    supervisor = EngineSupervisor(engine_settings(), Path(sys.argv[1]), slots=2)
+    registry = CollectorRegistry()
+    supervisor = EngineSupervisor(engine_settings({settings}), Path(sys.argv[1]), slots=2, registry=registry)
     if sys.argv[2] == "signalled":
         signal.signal(signal.SIGINT, lambda *_: None)
         print("worker: starting", flush=True)
     supervisor.start()
     generation = supervisor.submit(request("a b"))
     assert generation.wait(10)
+    loads = registry.get_sample_value("fennel_model_loads_total")
     heavy = [name for name in ("torch", "transformers", "numpy") if name in sys.modules]
-    print('worker:', supervisor.pid, generation.result(), heavy, flush=True)
+    print('worker:', supervisor.pid, repr(generation.result()), heavy, 'loads', loads, flush=True)
     if sys.argv[2] != "leave":
         sys.stdin.read()
 
@@ -318,9 +345,9 @@ if __name__ == "__main__":
 """
 
 
-def start_worker(tmp_path: Path, how: str) -> subprocess.Popen[str]:
+def start_worker(tmp_path: Path, how: str, settings: str = "") -> subprocess.Popen[str]:
     script = tmp_path / "worker.py"
-    script.write_text(WORKER)
+    script.write_text(WORKER.replace("{settings}", settings))
     return subprocess.Popen(
         [sys.executable, str(script), str(tmp_path), how],
         stdin=subprocess.PIPE,
@@ -344,7 +371,7 @@ def test_the_worker_imports_nothing_heavy(tmp_path: Path) -> None:
     """A process that supervises an engine imports neither torch nor transformers nor numpy, and can simply exit."""
     with start_worker(tmp_path, "leave") as worker:
         pid, rest = read_line(worker).split(maxsplit=1)
-        assert rest == "a b []"
+        assert rest == "'a b' [] loads 1.0"
         assert worker.wait(20) == 0
     assert not psutil.pid_exists(int(pid))
 
