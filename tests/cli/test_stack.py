@@ -1,0 +1,200 @@
+"""The stack under a real supervisord, with a real Valkey and real workers that have the echo engine."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+
+import psutil
+import pytest
+import redis
+
+from tests.cli.stack_home import BIN, TIMEOUT_S, StackHome, stack_home
+from tests.valkey import ValkeyServer
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[StackHome]:
+    """A stack that is up and ready; a test that stops a part of it starts it again."""
+    with stack_home() as home:
+        started = home.fennel("up", "--wait")
+        assert started.returncode == 0, started.stderr
+        yield home
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    end_s = time.monotonic() + TIMEOUT_S
+    while not condition():
+        assert time.monotonic() < end_s, "it did not come to that in time"
+        time.sleep(0.05)
+
+
+def is_ready(home: StackHome) -> bool:
+    """Whether the worker that runs now has said that its engine is ready."""
+    status = home.status()
+    pid = next(program["pid"] for program in status["programs"] if program["name"] == "worker_0")
+    return [(engine["state"], engine["pid"]) for engine in status["engines"] or []] == [("ready", pid)]
+
+
+def test_up_returns_when_the_engine_is_ready(running: StackHome) -> None:
+    """After `up --wait` the programs run, and bots that are not set up have ended without a fault."""
+    assert is_ready(running)
+    assert {name: program["state"] for name, program in running.programs().items()} == {
+        "redis": "RUNNING",
+        "worker_0": "RUNNING",
+        "bot_slack": "EXITED",
+        "bot_lark": "EXITED",
+        "bot_wecom": "EXITED",
+    }
+
+
+def test_up_when_it_is_up_says_so(running: StackHome) -> None:
+    """A second start is no fault, and starts nothing."""
+    before = running.programs()
+
+    again = running.fennel("up", "--wait")
+
+    assert again.returncode == 0
+    assert again.stdout.startswith(f"Fennel is running already (process {running.status()['pid']}, ")
+    assert {name: program["pid"] for name, program in running.programs().items()} == {
+        name: program["pid"] for name, program in before.items()
+    }
+
+
+def test_a_plain_supervisorctl_in_the_checkout_finds_the_default_home(running: StackHome) -> None:
+    """Whoever knows supervisord needs no option of ours."""
+    shown = subprocess.run([str(BIN / "supervisorctl"), "status"], cwd=running.folder, capture_output=True, text=True)
+
+    assert re.search(r"^redis +RUNNING", shown.stdout, re.MULTILINE)
+    assert re.search(r"^worker:worker_0 +RUNNING", shown.stdout, re.MULTILINE)
+
+
+def test_supervisorctl_stops_and_starts_a_program(running: StackHome) -> None:
+    """Each program can be handled by itself."""
+    stopped = running.run("supervisorctl", "stop", "worker:worker_0")
+    state = running.programs()["worker_0"]["state"]
+    started = running.run("supervisorctl", "start", "worker:worker_0")
+    wait_until(lambda: is_ready(running))
+
+    assert (stopped.returncode, state, started.returncode) == (0, "STOPPED", 0)
+
+
+def test_redis_keeps_what_it_was_told_over_a_restart(running: StackHome) -> None:
+    """The worker goes on with the server that came back, without being started again."""
+    worker = running.programs()["worker_0"]["pid"]
+    with running.redis() as client:
+        client.set("kept", "yes")
+        restarted = running.fennel("restart", "redis")
+        wait_until(lambda: answers(client))
+        kept = client.get("kept")
+        client.delete("kept")
+    wait_until(lambda: is_ready(running))
+
+    assert (restarted.returncode, kept) == (0, "yes")
+    assert running.programs()["worker_0"]["pid"] == worker
+
+
+def answers(client: redis.Redis) -> bool:
+    try:
+        return bool(client.ping())
+    except redis.ConnectionError:
+        return False
+
+
+def test_a_killed_worker_is_started_again(running: StackHome) -> None:
+    """Supervisord brings it back under the same name."""
+    pid = running.programs()["worker_0"]["pid"]
+
+    psutil.Process(pid).kill()
+    wait_until(lambda: running.programs()["worker_0"]["pid"] not in (None, pid))
+    wait_until(lambda: is_ready(running))
+
+
+def test_a_program_that_does_not_exist_is_told(running: StackHome) -> None:
+    """The sentence lists those that do."""
+    restarted = running.fennel("restart", "bot_irc")
+
+    assert restarted.returncode == 1
+    assert restarted.stderr.startswith("fennel: there is no program bot_irc: the programs are ")
+    assert "worker_0" in restarted.stderr
+
+
+def test_logs_show_the_end_of_a_programs_log(running: StackHome) -> None:
+    """`fennel logs` lists the logs, shows one, and says which there are for a wrong name."""
+    listed, shown, wrong = (
+        running.fennel("logs"),
+        running.fennel("logs", "redis", "-n", "1"),
+        running.fennel("logs", "x"),
+    )
+
+    assert {"redis", "worker_0", "supervisord"} <= set(listed.stdout.split())
+    assert len(shown.stdout.splitlines()) == 1
+    assert (wrong.returncode, "x has no log" in wrong.stderr) == (1, True)
+
+
+def test_the_queue_can_be_looked_at_with_rq(running: StackHome) -> None:
+    """RQ's own command sees the worker through the unix socket."""
+    shown = running.run("rq", "info", "-u", f"unix://{running.home}/run/redis.sock")
+
+    assert shown.returncode == 0
+    assert re.search(r"^worker_0 ", shown.stdout, re.MULTILINE)
+
+
+def test_sockets_and_folders_are_this_users_alone(running: StackHome) -> None:
+    """Whoever may write to the queue may ask anything; nobody else may."""
+    for name in ("run/redis.sock", "run/supervisor.sock", "run", "redis", "knowledge"):
+        assert (name, (running.home / name).stat().st_mode & 0o077) == (name, 0)
+
+
+def test_programs_of_a_killed_supervisord_are_not_doubled() -> None:
+    """The next `up` stops what was left behind and starts one of each."""
+    with stack_home() as home:
+        assert home.fennel("up", "--wait").returncode == 0
+        left = [program["pid"] for program in home.programs().values() if program["pid"]]
+        psutil.Process(home.status()["pid"]).kill()
+
+        again = home.fennel("up", "--wait")
+
+        assert again.returncode == 0, again.stderr
+        assert "that an earlier supervisord left behind" in again.stdout
+        assert [pid for pid in left if psutil.pid_exists(pid) and not is_zombie(pid)] == []
+
+
+def is_zombie(pid: int) -> bool:
+    return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+
+
+def test_down_stops_workers_before_redis_and_twice_is_fine() -> None:
+    """Who needs Redis has ended before Redis does, also in the foreground with SIGTERM."""
+    with stack_home() as home:
+        command = [str(BIN / "fennel"), "up", "--foreground"]
+        with subprocess.Popen(
+            command, cwd=home.folder, env=home.environment(), stdout=subprocess.DEVNULL
+        ) as supervisord:
+            try:
+                wait_until(lambda: home.status()["running"] and is_ready(home))
+            finally:
+                supervisord.send_signal(signal.SIGTERM)
+        assert supervisord.returncode == 0
+
+        assert home.fennel("up", "--wait").returncode == 0
+        down, again = home.fennel("down"), home.fennel("down")
+
+        log = (home.home / "logs" / "supervisord.log").read_text()
+        assert re.findall(r"stopped: (redis|worker_0)", log) == ["worker_0", "redis", "worker_0", "redis"]
+        assert (down.returncode, down.stdout) == (0, "Fennel has stopped.\n")
+        assert (again.returncode, again.stdout) == (0, "Fennel was not running.\n")
+        assert home.fennel("status").returncode == 5
+
+
+def test_another_server_is_used_where_one_is_named(valkey: ValkeyServer) -> None:
+    """With redis.url set, the embedded server is not started."""
+    with stack_home(FENNEL_REDIS__URL=valkey.url) as home:
+        started = home.fennel("up", "--wait")
+
+        assert started.returncode == 0, started.stderr
+        assert home.programs()["redis"]["state"] == "STOPPED"
+        assert is_ready(home)
