@@ -1,0 +1,141 @@
+"""Answers' Markdown as Slack takes it: safe, cut into pieces, and in Slack's own older markup where blocks fail."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+_CALL = re.compile(r"(?:<|&lt;)(?=\s*[!@])", re.IGNORECASE)
+_IMAGE = re.compile(r"!\[([^\]\n]*)\](?:\([^)\n]*\)|\[[^\]\n]*\])?")
+_HTML_IMAGE = re.compile(r"<img\b[^>]*>", re.IGNORECASE)
+_CODE = re.compile(r"(^[ ]{0,3}(?:```|~~~).*?(?:^[ ]{0,3}(?:```|~~~)[ ]*$|\Z)|`[^`\n]+`)", re.DOTALL | re.MULTILINE)
+_FENCE = re.compile(r"^ {0,3}(```|~~~)(.*)$")
+_UNFINISHED = re.compile(
+    r"(?:!(?:\[[^\]\n]*(?:\][(\[]?[^)\]\n]*)?)?|[<@&]\s*/?[^\s<>@&]{0,12}|<img\b[^>]*)$", re.IGNORECASE
+)
+_SENTENCE_END = re.compile(r"[.!?。！？…](?:\s|(?<=[。！？]))")
+FENCE_ROOM = 40
+
+
+def units(text: str) -> int:
+    """A text's length as Slack may count it: an emoji is two."""
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
+
+
+def safe_markdown(text: str) -> str:
+    """Markdown that calls nobody and loads no image."""
+    return outside_code(_CALL.sub("＜", text), lambda part: _HTML_IMAGE.sub("", _IMAGE.sub(r"\1", part)))
+
+
+def finished(text: str) -> str:
+    """The text up to where what comes next may still change how it is shown: an image, a mention, an entity."""
+    return _UNFINISHED.sub("", text)
+
+
+def outside_code(text: str, change: Callable[[str], str]) -> str:
+    """`change` each piece of the text that is not code."""
+    pieces = _CODE.split(text)
+    return "".join(piece if place % 2 else change(piece) for place, piece in enumerate(pieces))
+
+
+def split(text: str, limit: int) -> list[str]:
+    """Pieces of at most `limit` units, cut at paragraph ends where there are any; code goes on as code."""
+    pieces: list[str] = []
+    rest = text
+    while units(rest) > limit:
+        cut = _cut(rest, limit - FENCE_ROOM)
+        head, rest = rest[:cut].rstrip(), rest[cut:].lstrip("\n")
+        fence = _open_fence(head)
+        if fence:
+            head, rest = f"{head}\n{fence[:3]}", f"{fence}\n{rest}"
+        pieces.append(head)
+    return [*pieces, rest]
+
+
+def _cut(text: str, limit: int) -> int:
+    """Where to cut so that at most `limit` units are before it: the last good place of the second half."""
+    end = limit
+    while (over := units(text[:end]) - limit) > 0:
+        end -= (over + 1) // 2
+    for mark in ("\n\n", "\n"):
+        place = text.rfind(mark, end // 2, end)
+        if place > 0:
+            return place
+    ends = [match.end() for match in _SENTENCE_END.finditer(text, end // 2, end)]
+    if ends:
+        return ends[-1]
+    place = text.rfind(" ", end // 2, end)
+    return place if place > 0 else end
+
+
+def _open_fence(text: str) -> str:
+    """The line that opened the code in which the text ends; empty outside code."""
+    fence = ""
+    for line in text.splitlines():
+        match = _FENCE.match(line)
+        if match and not fence:
+            fence = match.group(1) + match.group(2).strip()[:20]
+        elif match and match.group(1) == fence[:3]:
+            fence = ""
+    return fence
+
+
+# --- mrkdwn, the markup that Slack had before it knew Markdown
+
+
+def escaped(text: str) -> str:
+    """The text with the three characters that mrkdwn reads as its own made literal."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def mrkdwn(text: str) -> str:
+    """Markdown in Slack's older markup; tables become code, so that their columns stand below each other."""
+    lines: list[str] = []
+    table: list[str] = []
+    in_code = False
+    for line in [*text.splitlines(), ""]:
+        if table and (in_code or not line.lstrip().startswith("|")):
+            lines += ["```", *_aligned(table), "```"]
+            table = []
+        if _FENCE.match(line):
+            in_code = not in_code
+            lines.append("```")
+        elif in_code:
+            lines.append(escaped(line))
+        elif line.lstrip().startswith("|"):
+            table.append(line)
+        else:
+            lines.append(_line(line))
+    return "\n".join(lines).rstrip("\n")
+
+
+def _aligned(table: list[str]) -> list[str]:
+    rows = [[cell.strip() for cell in line.strip().strip("|").split("|")] for line in table]
+    rows = [row for row in rows if not all(re.fullmatch(r":?-+:?", cell) for cell in row)]
+    widths = [
+        max((len(row[place]) for row in rows if place < len(row)), default=0) for place in range(max(map(len, rows)))
+    ]
+    padded = (" | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False)) for row in rows)
+    return [escaped(row.rstrip()) for row in padded]
+
+
+def _line(line: str) -> str:
+    quote = re.match(r"^\s{0,3}>\s?", line)
+    body = escaped(line[quote.end() :] if quote else line)
+    heading = re.match(r"^\s{0,3}#{1,6}\s+(.*?)\s*#*$", body)
+    if heading:
+        body = f"*{heading.group(1).replace('**', '')}*"
+    elif re.fullmatch(r"\s{0,3}([-*_])(?:\s*\1){2,}\s*", body):
+        body = "———"
+    else:
+        body = re.sub(r"^(\s*)[-*+]\s+", r"\1• ", body)
+        body = outside_code(body, _inline)
+    return f"> {body}" if quote else body
+
+
+def _inline(text: str) -> str:
+    text = re.sub(r"\[([^\]\n]+)\]\((https?://[^\s)|]+)\)", r"<\2|\1>", text)
+    # Bold first, under a sign of its own: mrkdwn's bold is Markdown's italic.
+    text = re.sub(r"(\*\*|__)(?=\S)(.+?)(?<=\S)\1", "\x00\\2\x00", text)
+    text = re.sub(r"(?<![\w*])\*(?=[^\s*])([^*\n]+?)(?<=\S)\*(?![\w*])", r"_\1_", text)
+    return re.sub(r"~~(?=\S)(.+?)(?<=\S)~~", r"~\1~", text).replace("\x00", "*")
