@@ -11,12 +11,13 @@ from pathlib import Path
 
 import click
 
+from cli.readiness import shown_address
 from cli.stack import Stack, StackError
 from cli.up import supervisorctl
 from config.settings import CHECKOUT, load_settings
 
 HANDBOOK = "examples/handbook"
-QUESTION = "How many days is an API token valid?"
+QUESTION = "How many unused holiday days can I carry over?"
 BIN = Path(sys.executable).parent
 ANSWERED = 0
 NOT_IN_KNOWLEDGE_BASE = 3
@@ -39,7 +40,7 @@ def demo(question: str) -> None:
         )
         # Its exit code tells of bots that are not set up, which is as it should be.
         _show([*shlex.split(supervisorctl(settings)), "status"], "", None)
-        _show(["rq", "info", "-u", settings.redis_url], "the queue cannot be looked into")
+        _show(["rq", "info", "-u", settings.redis_url], "look at `fennel status`", secret=settings.redis_url)
         if asked == NOT_IN_KNOWLEDGE_BASE and question == QUESTION:
             raise StackError("the sample question has no answer, though the handbook has one: run `fennel kb` to look")
     finally:
@@ -52,10 +53,14 @@ def demo(question: str) -> None:
     )
 
 
-def _show(command: list[str], hint: str, good_codes: tuple[int, ...] | None = (0,)) -> int:
-    """Run a command of the environment as a person would; raises StackError for a code that is not among the good."""
-    click.echo(f"\n$ {shlex.join(command)}")
+def _show(command: list[str], hint: str, good_codes: tuple[int, ...] | None = (0,), secret: str = "") -> int:
+    """Run a command of the environment as a person would; raises StackError for a code that is not among the good.
+
+    `secret` is an argument with a password in it perhaps, which is shown without.
+    """
+    shown = shlex.join(shown_address(word) if word == secret else word for word in command)
+    click.echo(f"\n$ {shown}")
     done = subprocess.run([str(BIN / command[0]), *command[1:]], cwd=CHECKOUT)
     if good_codes is not None and done.returncode not in good_codes:
-        raise StackError(f"the demo ended at `{shlex.join(command)}` (exit code {done.returncode}); {hint}")
+        raise StackError(f"the demo ended at `{shown}` (exit code {done.returncode}); {hint}")
     return done.returncode
