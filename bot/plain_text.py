@@ -21,11 +21,6 @@ def clean(text: str) -> str:
     return "".join(_seen(character) for character in lines).strip()
 
 
-def has_unseen(text: str) -> bool:
-    """Whether `clean` would take something out from between the edges, or replace it."""
-    return any(character not in "\n\r\t" and unicodedata.category(character) in _UNSEEN for character in text)
-
-
 def language_of(text: str) -> str:
     """``zh`` where Chinese characters outnumber Latin words, else ``en``."""
     chinese = len(_CHINESE_CHARACTER.findall(text))

@@ -64,6 +64,8 @@ class Reply:
     citations: tuple[Citation, ...] = ()
     sources: str = ""
     outcome: Outcome | None = None
+    is_notice: bool = False
+    """A sentence that stands there until the answer begins: that we think, that the question is queued."""
 
     @property
     def whole(self) -> str:

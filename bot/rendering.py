@@ -24,14 +24,14 @@ def safe(text: str) -> str:
 
 def thinking(question: Question) -> Reply:
     """The question is being worked on."""
-    return Reply(question, phrase(question.language, "thinking"))
+    return Reply(question, phrase(question.language, "thinking"), is_notice=True)
 
 
 def queued(question: Question, before: int) -> Reply:
     """The question waits, and `before` others before it."""
     if before > 0:
-        return Reply(question, phrase(question.language, "queued", before=before))
-    return Reply(question, phrase(question.language, "queued_next"))
+        return Reply(question, phrase(question.language, "queued", before=before), is_notice=True)
+    return Reply(question, phrase(question.language, "queued_next"), is_notice=True)
 
 
 def growing(question: Question, text: str) -> Reply:

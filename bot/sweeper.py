@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from bot import rendering
-from bot.delivery import Delivery
 from bot.inbox import Inbox, InboxError
+from bot.platform import Reply
 from bot.send_state import SendStage
 from contract import names
 from contract.answer import Outcome
@@ -43,6 +43,16 @@ class OpenQuestion:
     queue_place: int | None
 
 
+class Notices(Protocol):
+    """Where the sweeper's sentences are shown; `bot.delivery.Delivery` is one."""
+
+    def offer(self, question: Question, reply: Reply) -> None:
+        """Show a reply to an open question that will be overtaken by its answer."""
+
+    def is_growing(self, question_id: str) -> bool:
+        """Whether something is shown for it already."""
+
+
 class Sweeper:
     """Looks at a platform's open questions once a second. `redis` waits for Redis (`patient_client`)."""
 
@@ -50,7 +60,7 @@ class Sweeper:
         self,
         redis: Redis,
         inbox: Inbox,
-        delivery: Delivery,
+        notices: Notices,
         *,
         platform: str,
         queued_notice_after_s: float,
@@ -58,7 +68,7 @@ class Sweeper:
     ) -> None:
         self._redis = redis
         self._inbox = inbox
-        self._delivery = delivery
+        self._notices = notices
         self._platform = platform
         self._queued_notice_after_s = queued_notice_after_s
         self._answer_ttl_s = answer_ttl_s
@@ -98,17 +108,17 @@ class Sweeper:
             await self._notice(question, one)
 
     def _is_seen(self, one: OpenQuestion) -> bool:
-        return bool(one.stage) or self._delivery.is_growing(one.id)
+        return bool(one.stage) or self._notices.is_growing(one.id)
 
     async def _notice(self, question: Question, one: OpenQuestion) -> None:
         """Tell the asker once where the question is."""
         if one.job_status == "started":
-            self._delivery.offer(question, rendering.thinking(question))
+            self._notices.offer(question, rendering.thinking(question))
             return
         before = one.queue_place
         if before is None:
             before = await self._before_a_waiting_one(question)
-        self._delivery.offer(question, rendering.queued(question, before))
+        self._notices.offer(question, rendering.queued(question, before))
 
     async def _before_a_waiting_one(self, question: Question) -> int:
         """How many are before a question that waits behind another of its thread."""
