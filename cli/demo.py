@@ -58,7 +58,7 @@ def _show(command: list[str], hint: str, good_codes: tuple[int, ...] | None = (0
 
     `secret` is an argument with a password in it perhaps, which is shown without.
     """
-    shown = shlex.join(shown_address(word) if word == secret else word for word in command)
+    shown = shlex.join(shown_address(word) if secret and word == secret else word for word in command)
     click.echo(f"\n$ {shown}")
     done = subprocess.run([str(BIN / command[0]), *command[1:]], cwd=CHECKOUT)
     if good_codes is not None and done.returncode not in good_codes:
