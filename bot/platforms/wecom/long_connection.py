@@ -1,0 +1,194 @@
+"""WeCom over the long connection: a question's answer grows in one stream message and ends in it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+import weakref
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+
+from bot.chat_event import ChatEvent
+from bot.platform import Platform, PlatformError, Receive, Reply
+from bot.platforms.wecom import metrics
+from bot.platforms.wecom.answer import Answer, AnswerTimes, Wire
+from bot.platforms.wecom.events import PLATFORM, EventError, chat_of, event_type, to_feedback, to_message
+from bot.platforms.wecom.link import LinkTimes, WeComLink
+from bot.platforms.wecom.pace import Pace, Rate
+from bot.platforms.wecom.records import Records
+from bot.platforms.wecom.sentences import TEXT_ONLY, WELCOME
+from contract.errors import FennelError
+from contract.question import Question, question_id
+
+MAX_WAITING_EVENTS = 10_000
+"""Events that wait for Redis; WeCom does not deliver again, so they are kept here as long as there is room."""
+TAKE_AGAIN_S = 0.2
+DRAIN_S = 5.0
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """WeCom's own limits; tests shrink them."""
+
+    link: LinkTimes = field(default_factory=LinkTimes)
+    answer: AnswerTimes = field(default_factory=AnswerTimes)
+    rate: Rate = field(default_factory=Rate)
+
+
+class WeComLongConnection(Platform):
+    """One AI bot. `account` is the bot's id."""
+
+    name = PLATFORM
+    thinks_at_once = True
+    # A stream's id names the same message again, and the record says the rest: there is nothing to wait for.
+    settle_s = 0.0
+
+    def __init__(
+        self, url: str, bot_id: str, secret: str, redis_url: str, bot_name: str, limits: Limits | None = None
+    ) -> None:
+        self.account = bot_id
+        limits = limits or Limits()
+        self._bot_name = bot_name
+        self._link = WeComLink(url, bot_id, secret, self._take, limits.link)
+        self._records = Records(redis_url)
+        self._wire = Wire(self._link, self._records, Pace(limits.rate), limits.answer, limits.rate.per_min)
+        self._answers: weakref.WeakValueDictionary[str, Answer] = weakref.WeakValueDictionary()
+        self._growing: dict[str, Answer] = {}
+        self._events: asyncio.Queue[ChatEvent] = asyncio.Queue(MAX_WAITING_EVENTS)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # --- from WeCom
+
+    async def listen(self, receive: Receive) -> None:
+        """Keep the link up until closed. What arrives is put into Redis at once, again and again until it is there."""
+        taking = asyncio.create_task(self._hand_over(receive))
+        try:
+            await self._link.run()
+        finally:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(DRAIN_S):
+                    await self._events.join()
+            if self._events.qsize():
+                metrics.events_lost.labels(PLATFORM).inc(self._events.qsize())
+                log.error("events could not be put into Redis before the end: lost", count=self._events.qsize())
+            taking.cancel()
+            await asyncio.gather(taking, return_exceptions=True)
+
+    def _take(self, req_id: str, body: Mapping[str, Any]) -> None:
+        """One callback of the link."""
+        try:
+            kind = event_type(body)
+            if kind == "enter_chat":
+                self._start(self._welcome(req_id))
+            elif kind == "feedback_event":
+                self._keep(to_feedback(body))
+            elif not kind:
+                self._take_message(body, req_id)
+        except EventError as error:
+            log.warning("a callback cannot be read", error=str(error), kind=str(body.get("msgtype")))
+
+    def _take_message(self, body: Mapping[str, Any], req_id: str) -> None:
+        message = to_message(body, self._bot_name, {"req_id": req_id}, time.time())
+        if message is None:
+            self._start(self._say_text_only(body, req_id))
+        else:
+            self._keep(message)
+
+    def _keep(self, event: ChatEvent | None) -> None:
+        if event is None:
+            return
+        try:
+            self._events.put_nowait(event)
+        except asyncio.QueueFull:
+            metrics.events_lost.labels(PLATFORM).inc()
+            log.error("too many events wait for Redis: one is lost")
+
+    async def _hand_over(self, receive: Receive) -> None:
+        while True:
+            event = await self._events.get()
+            while True:
+                try:
+                    await receive(event)
+                    break
+                except FennelError as error:
+                    log.warning("an event cannot be put into Redis now: trying again", error=str(error))
+                    await asyncio.sleep(TAKE_AGAIN_S)
+                except Exception:
+                    log.exception("an event cannot be taken in")
+                    metrics.events_lost.labels(PLATFORM).inc()
+                    break
+            self._events.task_done()
+
+    async def _welcome(self, req_id: str) -> None:
+        await self._link.request("aibot_respond_welcome_msg", req_id, {"msgtype": "text", "text": {"content": WELCOME}})
+
+    async def _say_text_only(self, body: Mapping[str, Any], req_id: str) -> None:
+        """Answer an image or a file with a sentence. The stream's id is the message's, so that twice is once."""
+        chat = chat_of(body)
+        stream_id = question_id(PLATFORM, str(body.get("aibotid")), chat, str(body.get("msgid")))
+        stream = {"id": stream_id, "finish": True, "content": TEXT_ONLY}
+        self._wire.pace.charge(chat)
+        await self._link.request("aibot_respond_msg", req_id, {"msgtype": "stream", "stream": stream})
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do it beside everything else; when it fails, that is all there is to it."""
+
+        async def attempt() -> None:
+            try:
+                await work
+            except PlatformError as error:
+                log.warning("a fixed sentence could not be said", error=str(error))
+
+        task = asyncio.create_task(attempt())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # --- to WeCom
+
+    async def send(self, reply: Reply) -> str:
+        """Show the reply in the stream of its question; the stream's id is the question's."""
+        await self.edit(reply.question.id, reply)
+        return reply.question.id
+
+    async def edit(self, sent_id: str, reply: Reply) -> None:  # noqa: ARG002 -- the question names the stream
+        """Put the newest text in place, or end it there and in as many new messages as it needs."""
+        answer = self._answer(reply.question)
+        if reply.outcome is None:
+            if await answer.grow(reply):
+                self._growing[answer.question.id] = answer
+                answer.rotate_in_time(self._forget)
+            return
+        await answer.end(reply)
+        self._forget(answer)
+
+    async def find(self, question: Question) -> str | None:  # noqa: ARG002 -- there is nothing to look at
+        """WeCom shows a bot no chat; sending again refreshes the same stream."""
+        return None
+
+    async def close(self) -> None:
+        """Close the link and give back everything."""
+        for answer in list(self._growing.values()):
+            answer.close()
+        self._growing.clear()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._link.close()
+        await self._records.close()
+
+    def _answer(self, question: Question) -> Answer:
+        """The one object of this question's answer, as long as anybody works on it."""
+        answer = self._answers.get(question.id)
+        if answer is None:
+            answer = self._answers[question.id] = Answer(question, self._wire)
+        return answer
+
+    def _forget(self, answer: Answer) -> None:
+        answer.close()
+        self._growing.pop(answer.question.id, None)

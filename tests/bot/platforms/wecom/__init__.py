@@ -1,0 +1,1 @@
+"""Tests of the WeCom bot, against the fake WeCom."""

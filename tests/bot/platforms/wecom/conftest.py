@@ -1,0 +1,94 @@
+"""A WeCom on a quick clock, and a bot that serves it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import pytest
+
+from bot.platforms.wecom.answer import AnswerTimes
+from bot.platforms.wecom.link import LinkTimes
+from bot.platforms.wecom.long_connection import Limits, WeComLongConnection
+from bot.platforms.wecom.pace import Rate
+from bot.reply_slot import AtStep, go_on
+from config.settings import Settings
+from tests.bot.conftest import running_bot
+from tests.fakes.wecom import FakeWeCom, OpenPoints, ShownMessage
+
+GROUP = "wr_team"
+USER = "zhang.san"
+SCALE = 0.05
+THINKING = "正在思考……"
+
+MakeFake = Callable[..., FakeWeCom]
+
+
+@pytest.fixture
+def make_fake() -> Iterator[MakeFake]:
+    """Start a fake WeCom; what the vendor leaves open is given by name."""
+    with contextlib.ExitStack() as stack:
+
+        def make(time_scale: float = SCALE, **points: Any) -> FakeWeCom:
+            return stack.enter_context(FakeWeCom(time_scale=time_scale, points=OpenPoints(**points)))
+
+        yield make
+
+
+@pytest.fixture
+def fake(make_fake: MakeFake) -> FakeWeCom:
+    """A fake WeCom as the vendor describes it, twenty times as quick."""
+    return make_fake()
+
+
+def limits(scale: float = SCALE, **link: float) -> Limits:
+    """WeCom's limits on the fake's clock; how long our own work may take does not scale."""
+    times = {"connect_s": 2.0, "answer_s": 0.4, "heartbeat_s": 5.0, "backoff_first_s": 0.05, "backoff_last_s": 0.2}
+    return Limits(
+        link=LinkTimes(**(times | link)),
+        answer=AnswerTimes(stream_life_s=360 * scale, rotate_after_s=300 * scale),
+        rate=Rate(minute_s=60 * scale, hour_s=3600 * scale),
+    )
+
+
+def long_connection(fake: FakeWeCom, settings: Settings, **link: float) -> WeComLongConnection:
+    """A bot's side of the fake's long connection."""
+    return WeComLongConnection(
+        fake.urls()["FENNEL_WECOM__WS_URL"],
+        fake.account.bot_id,
+        fake.account.secret,
+        settings.redis_url,
+        fake.account.bot_name,
+        limits(fake.time_scale, **link),
+    )
+
+
+@contextlib.asynccontextmanager
+async def linked_bot(
+    fake: FakeWeCom, settings: Settings, at_step: AtStep = go_on, **link: float
+) -> AsyncIterator[asyncio.Task[None]]:
+    """A bot that is subscribed at the fake while the block runs."""
+    async with running_bot(long_connection(fake, settings, **link), settings, at_step) as bot:
+        await asyncio.to_thread(fake.wait_until_subscribed)
+        yield bot
+
+
+async def say(fake: FakeWeCom, text: str = "怎么部署？", **event: Any) -> str:
+    """Somebody asks in the group; the message's id."""
+    event.setdefault("chatid", GROUP)
+    told = await asyncio.to_thread(lambda: fake.say(text, **event))
+    return str(told["msgid"])
+
+
+async def when(fake: FakeWeCom, look: Callable[[], Any], timeout_s: float = 10) -> Any:
+    """What `look()` gives as soon as it is true, without holding up the bot's loop."""
+    return await asyncio.to_thread(fake.wait_for, look, timeout_s)
+
+
+async def answered(fake: FakeWeCom, message_id: str) -> ShownMessage:
+    """The one finished bubble that answers the message."""
+    await when(fake, lambda: [shown for shown in fake.replies_to(message_id) if shown.finished])
+    (shown,) = fake.replies_to(message_id)
+    return shown

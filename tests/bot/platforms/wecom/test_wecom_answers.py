@@ -1,0 +1,381 @@
+"""A question asked in WeCom is answered once, in its own message, whatever WeCom does to the answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+import redis.asyncio
+
+from bot.platforms.wecom import metrics
+from contract import names
+from contract.answer import FinalAnswer, Outcome
+from tests.bot.answering import answering, echo, finish, publish, take
+from tests.bot.conftest import MakeSettings, until
+from tests.bot.platforms.wecom.conftest import GROUP, THINKING, USER, MakeFake, answered, linked_bot, say, when
+from tests.fakes.wecom import FakeWeCom, ShownMessage
+from tests.valkey import ValkeyServer
+
+STEPS = [
+    "an end is read",
+    "before sending is written down",
+    "sending is written down",
+    "sent, and not written down",
+    "sent, and written down",
+    "before an edit",
+    "edited",
+    "before the end is written down",
+    "the end is written down",
+]
+
+
+class Crash(BaseException):
+    """The process dies here: nothing catches it."""
+
+
+def crash_at(wanted: str) -> Callable[[str], None]:
+    """Die the first time this step is reached."""
+
+    def at_step(step: str) -> None:
+        if step == wanted:
+            raise Crash(step)
+
+    return at_step
+
+
+async def nothing_is_open(client: redis.asyncio.Redis) -> bool:
+    """Whether every question was shown, and its entry has left the stream."""
+    return not await client.zcard(names.open_key("wecom")) and not await client.xlen(names.answers_stream("wecom"))
+
+
+async def pushed(fake: FakeWeCom, count: int = 1) -> list[ShownMessage]:
+    """The messages that were written anew into the group, as soon as there are that many."""
+
+    def look() -> list[ShownMessage]:
+        found = [shown for shown in fake.bot_messages(GROUP) if shown.via == "push"]
+        return found if len(found) >= count else []
+
+    return list(await when(fake, look))
+
+
+async def test_a_question_in_a_group_is_answered_in_one_stream(
+    fake: FakeWeCom, make_settings: MakeSettings, valkey: ValkeyServer, redis_client: redis.asyncio.Redis
+) -> None:
+    """A mention in a group becomes a question, and its answer with sources the one finished bubble in answer to it."""
+    async with linked_bot(fake, make_settings()), answering(valkey.url):
+        shown = await answered(fake, await say(fake))
+        await until(lambda: nothing_is_open(redis_client))
+    assert shown.content.startswith("You asked: 怎么部署？\n\n")
+    assert shown.content.endswith("[1] Holidays — handbook/holidays.md")
+    assert shown.feedback_id == shown.stream_id
+    assert len(fake.bot_messages(GROUP)) == 1
+    assert not fake.violations()
+
+
+async def test_a_question_in_a_single_chat_is_answered_there(
+    fake: FakeWeCom, make_settings: MakeSettings, valkey: ValkeyServer
+) -> None:
+    """A direct message is answered in the chat of the person who wrote it."""
+    async with linked_bot(fake, make_settings()), answering(valkey.url):
+        await answered(fake, await say(fake, "How many days off?", chatid=None, user=USER))
+    (shown,) = fake.bot_messages(USER)
+    assert shown.content.startswith("You asked: How many days off?")
+
+
+async def test_thinking_comes_at_once_and_the_answer_grows_in_place(
+    fake: FakeWeCom, make_settings: MakeSettings, redis_client: redis.asyncio.Redis
+) -> None:
+    """Before any worker begins the chat shows that we think; then the same bubble shows each text and the end."""
+    async with linked_bot(fake, make_settings()):
+        message_id = await say(fake)
+        await when(fake, lambda: fake.replies_to(message_id))
+        assert fake.replies_to(message_id)[0].content == THINKING
+        question = await until(lambda: take(redis_client))
+        for text in ("先装", "先装好 Docker"):
+            await publish(redis_client, question, text)
+            await until(lambda text=text: _shows(fake, message_id, text))  # type: ignore[misc]
+        await finish(redis_client, echo(question))
+        shown = await answered(fake, message_id)
+    assert shown.history == [THINKING, "先装", "先装好 Docker"]
+    assert not fake.violations()
+
+
+async def _shows(fake: FakeWeCom, message_id: str, text: str) -> bool:
+    return fake.replies_to(message_id)[0].content == text
+
+
+@pytest.mark.parametrize("policy", ["refuse", "accept"])
+@pytest.mark.parametrize("step", STEPS)
+async def test_a_crash_at_any_step_leaves_one_message(
+    make_fake: MakeFake, make_settings: MakeSettings, redis_client: redis.asyncio.Redis, step: str, policy: str
+) -> None:
+    """Whatever step the process dies at, the next one ends the question in the same bubble, and nothing is doubled."""
+    fake, settings = make_fake(finished_stream=policy), make_settings()
+
+    async def ask_and_crash() -> None:
+        async with linked_bot(fake, settings, crash_at(step)) as bot:
+            await say(fake, msgid="m1")
+            question = await until(lambda: take(redis_client))
+            await publish(redis_client, question, "先装")
+            await finish(redis_client, echo(question))
+            await asyncio.wait([bot])
+
+    with pytest.raises(BaseExceptionGroup):
+        await ask_and_crash()
+    async with linked_bot(fake, settings):
+        shown = await answered(fake, "m1")
+        await until(lambda: nothing_is_open(redis_client))
+    assert shown.content.startswith("You asked")
+    assert len(fake.bot_messages(GROUP)) == 1
+
+
+@pytest.mark.parametrize("fault", ["mute", "abort", "close", "drop"])
+async def test_an_end_whose_acknowledgement_is_lost_is_shown_once(
+    fake: FakeWeCom, make_settings: MakeSettings, redis_client: redis.asyncio.Redis, fault: str
+) -> None:
+    """The end is shown although its answer never came, or it never arrived: one bubble, never a second message."""
+    async with linked_bot(fake, make_settings()):
+        message_id = await say(fake)
+        await when(fake, lambda: fake.replies_to(message_id))
+        question = await until(lambda: take(redis_client))
+        fake.fail("aibot_respond_msg", fault)
+        await finish(redis_client, echo(question))
+        shown = await answered(fake, message_id)
+        await until(lambda: nothing_is_open(redis_client))
+    assert shown.content.startswith("You asked")
+    assert len(fake.bot_messages(GROUP)) == 1
+
+
+@pytest.mark.parametrize("fault", ["mute", "abort", "drop", "slow"])
+async def test_a_start_that_breaks_is_done_again_in_the_same_stream(
+    fake: FakeWeCom, make_settings: MakeSettings, valkey: ValkeyServer, fault: str
+) -> None:
+    """A first send that broke, or was answered late, is repeated with the stream's id and gives no second bubble."""
+    fake.fail("aibot_respond_msg", fault, delay_s=12)
+    async with linked_bot(fake, make_settings()):
+        message_id = await say(fake)
+        await when(fake, lambda: fake.replies_to(message_id))
+        async with answering(valkey.url):
+            await answered(fake, message_id)
+    assert len(fake.bot_messages(GROUP)) == 1
+
+
+async def test_a_late_answer_to_an_earlier_frame_is_not_taken_for_the_ends(
+    fake: FakeWeCom, make_settings: MakeSettings, redis_client: redis.asyncio.Redis
+) -> None:
+    """Answers name only the req_id: after one that was missed, the end is confirmed by a second answer."""
+    async with linked_bot(fake, make_settings()):
+        message_id = await say(fake)
+        await when(fake, lambda: fake.replies_to(message_id))
+        question = await until(lambda: take(redis_client))
+        # 12 s on the platform's clock are 0.6 s: the next frame has gone out by then, and gets no answer of its own.
+        fake.fail("aibot_respond_msg", "slow", delay_s=12)
+        await publish(redis_client, question, "先装")
+        await when(fake, lambda: fake.replies_to(message_id)[0].content == "先装")
+        fake.fail("aibot_respond_msg", "drop")
+        await finish(redis_client, echo(question))
+        shown = await answered(fake, message_id)
+    assert shown.content.startswith("You asked")
+    assert len(fake.bot_messages(GROUP)) == 1
+
+
+async def test_an_answer_of_eight_minutes_arrives_whole(
+    make_fake: MakeFake, make_settings: MakeSettings, redis_client: redis.asyncio.Redis
+) -> None:
+    """Before its six minutes are over the stream is finished with what there is; the rest follows in one message."""
+    fake = make_fake(0.005)
+    async with linked_bot(fake, make_settings(bot={"delivery_interval_s": 0.1})):
+        message_id = await say(fake)
+        question = await until(lambda: take(redis_client))
+        await publish(redis_client, question, "先装好 Docker，")
+        first = await answered(fake, message_id)
+        await until(lambda: _platform_time(fake, 480))
+        final = FinalAnswer(question.to_wire(), Outcome.ANSWERED, "先装好 Docker，然后启动。", echo(question).citations)
+        await publish(redis_client, question, "先装好 Docker，然后")
+        await finish(redis_client, final)
+        (rest,) = await pushed(fake)
+        await until(lambda: nothing_is_open(redis_client))
+    assert first.content == "先装好 Docker，\n\n（其余内容见下一条消息。）"
+    assert rest.content.startswith("然后启动。")
+    assert rest.content.endswith("handbook/holidays.md")
+    assert not fake.violations()
+
+
+async def _platform_time(fake: FakeWeCom, at_s: float) -> bool:
+    return fake.clock.now_s() > at_s
+
+
+async def test_a_stream_that_expired_is_followed_by_the_whole_answer(
+    fake: FakeWeCom, make_settings: MakeSettings, redis_client: redis.asyncio.Redis
+) -> None:
+    """When WeCom takes no refresh any more (846608), the whole answer comes in one new message, unmarked."""
+    async with linked_bot(fake, make_settings()):
+        message_id = await say(fake)
+        await when(fake, lambda: fake.replies_to(message_id))
+        question = await until(lambda: take(redis_client))
+        await asyncio.to_thread(fake.do, "skip", seconds=400)
+        await publish(redis_client, question, "先装")
+        await finish(redis_client, echo(question))
+        (answer,) = await pushed(fake)
+        await until(lambda: nothing_is_open(redis_client))
+    assert answer.content.startswith("You asked")
+    assert answer.feedback_id == question.id
+
+
+async def test_a_req_id_that_is_not_valid_any_more_is_followed_by_a_new_message(
+    make_fake: MakeFake, make_settings: MakeSettings, redis_client: redis.asyncio.Redis
+) -> None:
+    """Where a req_id dies with its connection (846605), the answer comes in one new message, unmarked."""
+    fake = make_fake(req_ids_survive_reconnect=False)
+    async with linked_bot(fake, make_settings()):
+        message_id = await say(fake)
+        await when(fake, lambda: fake.replies_to(message_id))
+        question = await until(lambda: take(redis_client))
+        await asyncio.to_thread(fake.do, "abort")
+        await asyncio.to_thread(fake.wait_until_subscribed)
+        await finish(redis_client, echo(question))
+        (answer,) = await pushed(fake)
+        await until(lambda: nothing_is_open(redis_client))
+    assert answer.content.startswith("You asked")
+
+
+async def test_what_can_be_neither_confirmed_nor_repeated_is_marked(
+    make_fake: MakeFake, make_settings: MakeSettings, redis_client: redis.asyncio.Redis
+) -> None:
+    """The end's answer is lost with the connection and the req_id too: one message more, marked."""
+    fake = make_fake(req_ids_survive_reconnect=False)
+    marked_before = metrics.sent_again.labels("wecom")._value.get()
+    async with linked_bot(fake, make_settings()):
+        message_id = await say(fake)
+        await when(fake, lambda: fake.replies_to(message_id))
+        question = await until(lambda: take(redis_client))
+        fake.fail("aibot_respond_msg", "abort")
+        await finish(redis_client, echo(question))
+        (marked,) = await pushed(fake)
+        await until(lambda: nothing_is_open(redis_client))
+    assert marked.content.startswith("（可能重复：企业微信未确认上一次发送。）\n\nYou asked")
+    assert len(fake.bot_messages(GROUP)) == 2
+    assert metrics.sent_again.labels("wecom")._value.get() == marked_before + 1
+
+
+@pytest.mark.parametrize("fault", ["abort", "drop", "mute"])
+async def test_a_new_message_whose_sending_broke_is_sent_at_most_once_more(
+    fake: FakeWeCom, make_settings: MakeSettings, redis_client: redis.asyncio.Redis, fault: str
+) -> None:
+    """A pushed answer whose acknowledgement was lost is pushed once more, marked, and not a third time."""
+    async with linked_bot(fake, make_settings()):
+        await say(fake)
+        question = await until(lambda: take(redis_client))
+        await when(fake, lambda: fake.bot_messages(GROUP))
+        await asyncio.to_thread(fake.do, "skip", seconds=400)
+        fake.fail("aibot_send_msg", fault)
+        await finish(redis_client, echo(question))
+        await until(lambda: nothing_is_open(redis_client))
+    contents = [shown.content for shown in fake.bot_messages(GROUP) if shown.via == "push"]
+    unmarked = 0 if fault == "drop" else 1
+    assert len(contents) == unmarked + 1
+    assert contents[-1].startswith("（可能重复")
+
+
+async def test_a_long_answer_is_split_at_the_byte_limit(
+    fake: FakeWeCom, make_settings: MakeSettings, valkey: ValkeyServer, redis_client: redis.asyncio.Redis
+) -> None:
+    """Beyond 20,480 bytes the answer goes on in new messages, in order, nothing missing and nothing doubled."""
+    paragraphs = [f"第{number}段。" + "字" * 300 for number in range(60)]
+    text = "\n\n".join(paragraphs)
+    async with (
+        linked_bot(fake, make_settings()),
+        answering(valkey.url, lambda question: FinalAnswer(question.to_wire(), Outcome.ANSWERED, text)),
+    ):
+        first = await answered(fake, await say(fake))
+        await until(lambda: nothing_is_open(redis_client))
+        rest = await pushed(fake, 2)
+    note = "（其余内容见下一条消息。）"
+    assert note in first.content
+    whole = "\n\n".join([first.content.removesuffix(note).strip(), *(shown.content for shown in rest)])
+    assert whole == text
+    assert not fake.violations()
+
+
+async def test_a_crash_between_the_parts_of_a_long_answer_repeats_none(
+    fake: FakeWeCom, make_settings: MakeSettings, redis_client: redis.asyncio.Redis
+) -> None:
+    """After the first part was shown and the process died, the next process goes on with the second."""
+    text = "\n\n".join("字" * 3000 for _ in range(5))
+    fake.fail("aibot_send_msg", "drop", times=100)
+    settings = make_settings()
+    async with linked_bot(fake, settings):
+        message_id = await say(fake)
+        question = await until(lambda: take(redis_client))
+        await finish(redis_client, FinalAnswer(question.to_wire(), Outcome.ANSWERED, text))
+        await answered(fake, message_id)
+        await when(fake, lambda: [line for line in fake.journal if line.kind == "aibot_send_msg"])
+    fake.faults.clear()
+    async with linked_bot(fake, settings):
+        await until(lambda: nothing_is_open(redis_client))
+    assert len(fake.replies_to(message_id)) == 1
+    rest = [shown.content for shown in fake.bot_messages(GROUP) if shown.via == "push"]
+    assert sum(content.count("字") for content in rest) + fake.replies_to(message_id)[0].content.count("字") == 15_000
+
+
+@pytest.mark.parametrize("refreshes_count", [True, False])
+async def test_many_questions_keep_the_rate_and_every_end_is_shown(
+    make_fake: MakeFake, make_settings: MakeSettings, redis_client: redis.asyncio.Redis, refreshes_count: bool
+) -> None:
+    """Whether refreshes count or not, nothing goes above 30 a minute, and each question gets its end."""
+    fake = make_fake(0.02, refreshes_count=refreshes_count)
+    async with linked_bot(fake, make_settings()):
+        message_ids = [await say(fake, f"问题 {number}") for number in range(24)]
+        for _ in message_ids:
+            question = await until(lambda: take(redis_client))
+            for text in ("一", "一二", "一二三"):
+                await publish(redis_client, question, text)
+            await finish(redis_client, echo(question))
+        for message_id in message_ids:
+            assert (await answered(fake, message_id)).content.startswith("You asked")
+    assert not fake.sends_above_rate()
+    assert len(fake.bot_messages(GROUP)) == 24
+
+
+async def test_who_had_to_wait_for_the_rate_is_told(
+    make_fake: MakeFake, make_settings: MakeSettings, redis_client: redis.asyncio.Redis
+) -> None:
+    """An end that had to wait for WeCom's rate says so."""
+    fake = make_fake(0.05)
+    async with linked_bot(fake, make_settings()):
+        message_ids = [await say(fake, f"问题 {number}") for number in range(22)]
+        for _ in message_ids:
+            await finish(redis_client, echo(await until(lambda: take(redis_client))))
+        ends = [await answered(fake, message_id) for message_id in message_ids]
+    told = ["每分钟 30 条消息" in end.content for end in ends]
+    assert any(told)
+    assert not all(told)
+    assert not fake.sends_above_rate()
+
+
+async def test_a_rate_that_wecom_reports_is_waited_for(
+    fake: FakeWeCom, make_settings: MakeSettings, valkey: ValkeyServer
+) -> None:
+    """What WeCom refuses for being too often is shown later, once."""
+    fake.fail("aibot_respond_msg", "errcode", errcode=45009)
+    async with linked_bot(fake, make_settings()):
+        message_id = await say(fake)
+        async with answering(valkey.url):
+            await answered(fake, message_id)
+    assert len(fake.bot_messages(GROUP)) == 1
+
+
+async def test_a_failure_that_is_answered_after_all_is_followed_by_the_answer(
+    fake: FakeWeCom, make_settings: MakeSettings, redis_client: redis.asyncio.Redis
+) -> None:
+    """A finished stream takes no other end: the answer to a question that had failed comes in a new message."""
+    async with linked_bot(fake, make_settings()):
+        message_id = await say(fake)
+        question = await until(lambda: take(redis_client))
+        await finish(redis_client, FinalAnswer(question.to_wire(), Outcome.FAILED))
+        assert question.id in (await answered(fake, message_id)).content
+        await finish(redis_client, echo(question))
+        (answer,) = await pushed(fake)
+        await until(lambda: nothing_is_open(redis_client))
+    assert answer.content.startswith("You asked")
