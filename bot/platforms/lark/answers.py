@@ -1,0 +1,341 @@
+"""Answers as Lark cards: one message for each question, growing by CardKit's streaming, whatever goes wrong.
+
+A reply goes out under a ``uuid`` that is derived from the question, so that Lark shows it once however often it is sent
+within an hour; after that, the chat is read. What cannot be streamed is shown by replacing the card, then by
+``im.message.patch``, then as a plain message.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+
+from bot.platform import (
+    PlatformError,
+    Reply,
+    SendAmbiguousError,
+    SendLaterError,
+    SendRefusedError,
+    TooLateToEditError,
+)
+from bot.platforms.lark import metrics
+from bot.platforms.lark.api import LarkApi
+from bot.platforms.lark.errors import (
+    CARD_REFUSED,
+    MESSAGE_GONE,
+    SEQUENCE_REJECTED,
+    STREAMING_CLOSED,
+    LarkRefusedError,
+)
+from bot.platforms.lark.history import History
+from bot.platforms.lark.markup import ANSWER, Face, card, faces
+from bot.platforms.lark.pace import Pace
+from contract.question import Question
+
+Json = dict[str, Any]
+REMEMBERED = 4_096
+TRIES = 4
+SEQUENCE_STEP = 60_000
+"""A card's sequence is the time in milliseconds; a clock that was put back is overtaken in steps of a minute."""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Part:
+    """One message of an answer. `card_id` is empty where the card is known by its message alone."""
+
+    message_id: str
+    kind: str = "interactive"
+    card_id: str = ""
+    sequence: int = 0
+    streaming_since_s: float | None = None
+    shown: Face | None = None
+    gone: bool = False
+
+    @classmethod
+    def found(cls, item: Json) -> Part:
+        """A message of ours as the API gives it; what it shows is not known."""
+        return cls(str(item["message_id"]), str(item.get("msg_type", "interactive")))
+
+
+@dataclass(slots=True)
+class Shown:
+    """The messages that answer one question, in order."""
+
+    question: Question
+    parts: list[Part] = field(default_factory=list)
+
+    @property
+    def sent_id(self) -> str:
+        """What the next process needs."""
+        return json.dumps([[part.message_id, part.card_id, part.kind] for part in self.parts])
+
+
+class Answers:
+    """Shows replies. `rotate_after_s`: a card's streaming mode ends by itself 10 min after it was opened."""
+
+    def __init__(self, api: LarkApi, pace: Pace, app_id: str, *, rotate_after_s: float = 540.0) -> None:
+        self._api = api
+        self._pace = pace
+        self._history = History(api, pace, app_id)
+        self._rotate_after_s = rotate_after_s
+        self._shown: OrderedDict[str, Shown] = OrderedDict()
+        self._doubtful: OrderedDict[str, None] = OrderedDict()
+        self._plain: OrderedDict[str, None] = OrderedDict()
+
+    async def send(self, reply: Reply) -> str:
+        """As `Platform.send`."""
+        question, wanted = reply.question, faces(reply)
+        shown = Shown(question)
+        shown.parts.append(await self._send_part(question, 0, wanted[0]))
+        _remember(self._shown, question.id, shown)
+        try:
+            await self._show_all(shown, wanted)
+        except PlatformError as error:
+            # The first message is there already, so it has to be found and completed, and not to be sent again.
+            _remember(self._doubtful, question.id, None)
+            raise SendAmbiguousError(str(error)) from error
+        return shown.sent_id
+
+    async def edit(self, sent_id: str, reply: Reply) -> None:
+        """As `Platform.edit`."""
+        shown = self._shown.get(reply.question.id) or await self._restore(sent_id, reply.question)
+        await self._show_all(shown, faces(reply))
+
+    async def find(self, question: Question) -> str | None:
+        """As `Platform.find`."""
+        parts = [Part.found(item) for item in await self._history.replies_to(question)]
+        # What was sent may still arrive: from now on a send is looked at before it is believed.
+        _remember(self._doubtful, question.id, None)
+        if not parts:
+            return None
+        shown = Shown(question, parts)
+        _remember(self._shown, question.id, shown)
+        return shown.sent_id
+
+    def recalled(self, message_id: str) -> None:
+        """A message was recalled; when it is one of ours, it cannot be edited any more."""
+        for shown in self._shown.values():
+            for part in shown.parts:
+                part.gone |= part.message_id == message_id
+
+    async def _restore(self, sent_id: str, question: Question) -> Shown:
+        """What an earlier process has shown."""
+        known = [Part(message_id, kind, card_id) for message_id, card_id, kind in json.loads(sent_id)]
+        card_ids = {part.message_id: part.card_id for part in known}
+        try:
+            parts = [Part.found(item) for item in await self._history.replies_to(question)]
+        except SendRefusedError as error:
+            log.warning("the chat cannot be read back", error=str(error))
+            parts = known
+        if not parts:
+            raise TooLateToEditError("the answer was deleted in the chat")
+        for part in parts:
+            part.card_id = card_ids.get(part.message_id, "")
+        shown = Shown(question, parts)
+        _remember(self._doubtful, question.id, None)
+        _remember(self._shown, question.id, shown)
+        return shown
+
+    # --- sending
+
+    async def _send_part(self, question: Question, number: int, face: Face) -> Part:
+        """Send one message, or find it sent; under another uuid where an earlier one was deleted since."""
+        for generation in range(TRIES):
+            item, card_id = await self._post(question, f"{question.id}-{number}-{generation}", face)
+            if not item.get("deleted"):
+                break
+        part = Part.found(item)
+        if question.id not in self._doubtful:
+            part.card_id, part.shown = card_id, face
+            part.streaming_since_s = time.monotonic() if face.growing and card_id else None
+        return part
+
+    async def _post(self, question: Question, send_uuid: str, face: Face) -> tuple[Json, str]:
+        """The message, and the id of its card; the best form that Lark takes."""
+        if question.id not in self._plain:
+            card_id = await self._create_card(face)
+            content = {"type": "card", "data": {"card_id": card_id}} if card_id else card(face)
+            try:
+                return await self._reply(question, send_uuid, "interactive", content), card_id
+            except LarkRefusedError as error:
+                if error.code not in CARD_REFUSED:
+                    raise
+                self._fall_back("text", error)
+                _remember(self._plain, question.id, None)
+        return await self._reply(question, send_uuid, "text", {"text": face.whole}), ""
+
+    async def _create_card(self, face: Face) -> str:
+        """The id of a new card; empty where CardKit does not take it."""
+        body = {"type": "card_json", "data": json.dumps(card(face), ensure_ascii=False)}
+        await self._pace.wait(("api", "card.create"))
+        try:
+            answer = await self._api.call("POST", "/open-apis/cardkit/v1/cards", body)
+        except SendAmbiguousError as error:
+            # A card that is in no message is seen by nobody.
+            raise SendLaterError(str(error), 0.5) from error
+        except LarkRefusedError as error:
+            self._fall_back("card in a message", error)
+            return ""
+        return str(answer["data"]["card_id"])
+
+    async def _reply(self, question: Question, send_uuid: str, kind: str, content: Json) -> Json:
+        body: Json = {"msg_type": kind, "content": json.dumps(content, ensure_ascii=False), "uuid": send_uuid}
+        if question.address.get("thread_id"):
+            body["reply_in_thread"] = True
+        await self._pace.wait(("api", "message.reply"), ("chat", question.channel))
+        answer = await self._api.call("POST", f"/open-apis/im/v1/messages/{question.message_id}/reply", body)
+        item: Json = answer["data"]
+        return item
+
+    # --- showing
+
+    async def _show_all(self, shown: Shown, wanted: list[Face]) -> None:
+        for number, face in enumerate(wanted):
+            if number == len(shown.parts):
+                shown.parts.append(await self._send_part(shown.question, number, face))
+            await self._show(shown, shown.parts[number], face)
+        while len(shown.parts) > len(wanted):
+            await self._delete(shown.parts[-1])
+            shown.parts.pop()
+
+    async def _show(self, shown: Shown, part: Part, face: Face) -> None:
+        if part.gone:
+            raise TooLateToEditError("the answer was recalled in the chat")
+        if part.shown == face:
+            return
+        if part.kind != "interactive":
+            # A text may be edited 20 times: once is for the end.
+            if face.growing:
+                return
+            await self._edit_text(part, face)
+        else:
+            if not part.card_id and part.shown is None:
+                part.card_id = await self._card_of(part)
+            if face.growing and part.card_id:
+                await self._stream(shown, part, face)
+            else:
+                await self._replace(shown, part, face)
+        part.shown = face
+
+    async def _stream(self, shown: Shown, part: Part, face: Face) -> None:
+        try:
+            since_s = part.streaming_since_s
+            if since_s is None or time.monotonic() - since_s > self._rotate_after_s:
+                await self._open_streaming(shown.question, part)
+            try:
+                await self._stream_text(shown.question, part, face)
+            except LarkRefusedError as error:
+                if error.code not in STREAMING_CLOSED:
+                    raise
+                await self._open_streaming(shown.question, part)
+                await self._stream_text(shown.question, part, face)
+        except LarkRefusedError as error:
+            if error.code in MESSAGE_GONE:
+                raise TooLateToEditError(str(error)) from error
+            self._fall_back("whole card", error)
+            await self._replace(shown, part, face)
+
+    async def _stream_text(self, question: Question, part: Part, face: Face) -> None:
+        path = f"/elements/{ANSWER}/content"
+        await self._operate(question, part, "element.content", "PUT", path, {"content": face.text})
+
+    async def _open_streaming(self, question: Question, part: Part) -> None:
+        """Open streaming mode, anew where it is open."""
+        part.streaming_since_s = None
+        for mode in (False, True):
+            settings = json.dumps({"config": {"streaming_mode": mode}})
+            await self._operate(question, part, "card.settings", "PATCH", "/settings", {"settings": settings})
+        part.streaming_since_s = time.monotonic()
+
+    async def _replace(self, shown: Shown, part: Part, face: Face) -> None:
+        """Put a whole card in the place of what is shown: by CardKit, or as the message's new content."""
+        content = json.dumps(card(face), ensure_ascii=False)
+        if part.card_id:
+            body = {"card": {"type": "card_json", "data": content}}
+            try:
+                await self._operate(shown.question, part, "card.update", "PUT", "", body)
+                part.streaming_since_s = None
+                return
+            except LarkRefusedError as error:
+                if error.code in MESSAGE_GONE:
+                    raise TooLateToEditError(str(error)) from error
+                self._fall_back("patched message", error)
+                part.card_id = ""
+        await self._pace.wait(("api", "message.patch"), ("message", part.message_id))
+        try:
+            await self._api.call("PATCH", f"/open-apis/im/v1/messages/{part.message_id}", {"content": content})
+        except LarkRefusedError as error:
+            if error.code in MESSAGE_GONE:
+                raise TooLateToEditError(str(error)) from error
+            if face.growing:
+                raise
+            await self._give_up_cards(shown, error)
+
+    async def _give_up_cards(self, shown: Shown, reason: LarkRefusedError) -> None:
+        """Take the cards away, so that the answer can be sent as a plain message in their place."""
+        self._fall_back("text", reason)
+        _remember(self._plain, shown.question.id, None)
+        for part in shown.parts:
+            await self._delete(part)
+        self._shown.pop(shown.question.id, None)
+        raise TooLateToEditError(str(reason)) from reason
+
+    async def _operate(self, question: Question, part: Part, api: str, method: str, path: str, body: Json) -> None:
+        """One operation on a card, under a sequence above all earlier ones, those of earlier processes included."""
+        for number in range(TRIES):
+            since_asked_ms = int((time.time() - question.accepted_at_s) * 1000)
+            part.sequence = max(part.sequence + 1, since_asked_ms) + number * SEQUENCE_STEP
+            await self._pace.wait(("api", api), ("card", part.card_id))
+            whole = {**body, "sequence": part.sequence, "uuid": str(uuid.uuid4())}
+            try:
+                await self._api.call(method, f"/open-apis/cardkit/v1/cards/{part.card_id}{path}", whole)
+                return
+            except LarkRefusedError as error:
+                if error.code != SEQUENCE_REJECTED or number == TRIES - 1:
+                    raise
+
+    async def _edit_text(self, part: Part, face: Face) -> None:
+        body = {"msg_type": "text", "content": json.dumps({"text": face.whole}, ensure_ascii=False)}
+        await self._pace.wait(("api", "message.update"), ("message", part.message_id))
+        try:
+            await self._api.call("PUT", f"/open-apis/im/v1/messages/{part.message_id}", body)
+        except LarkRefusedError as error:
+            raise TooLateToEditError(str(error)) from error
+
+    async def _card_of(self, part: Part) -> str:
+        """The id of the card that a message shows; empty where Lark does not say."""
+        await self._pace.wait(("api", "card.id_convert"))
+        body = {"message_id": part.message_id}
+        try:
+            answer = await self._api.call("POST", "/open-apis/cardkit/v1/cards/id_convert", body)
+        except LarkRefusedError as error:
+            self._fall_back("patched message", error)
+            return ""
+        return str(answer["data"]["card_id"])
+
+    async def _delete(self, part: Part) -> None:
+        await self._pace.wait(("api", "message.delete"))
+        try:
+            await self._api.call("DELETE", f"/open-apis/im/v1/messages/{part.message_id}")
+        except LarkRefusedError as error:
+            if error.code not in MESSAGE_GONE:
+                log.warning("a message that is not wanted any more stays", error=str(error))
+
+    def _fall_back(self, form: str, reason: Exception) -> None:
+        metrics.fallbacks.labels(form).inc()
+        log.warning("an answer is shown in a simpler form", form=form, reason=str(reason))
+
+
+def _remember(memory: OrderedDict[str, Any], key: str, value: Any) -> None:
+    memory[key] = value
+    memory.move_to_end(key)
+    if len(memory) > REMEMBERED:
+        memory.popitem(last=False)

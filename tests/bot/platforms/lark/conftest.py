@@ -1,0 +1,52 @@
+"""A fake Lark, and the real platform that is pointed at it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import pytest
+
+from bot.platforms.lark import LarkPlatform
+from bot.platforms.lark.link import LinkTimes
+from config.settings import LarkSettings, load_settings
+from tests.fakes.lark import FakeLark
+
+QUICK = LinkTimes(
+    link_timeout_s=20, rebuild_after_s=1.5, silent_pings=2.0, check_s=0.05, pause_first_s=0.1, pause_last_s=0.2
+)
+MakePlatform = Callable[..., LarkPlatform]
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeLark]:
+    """A fake Lark whose clocks run so fast that an event comes again after 0.15 s and streaming ends after 6 s."""
+    with FakeLark(time_scale=0.01) as server:
+        yield server
+
+
+def lark_settings(fake: FakeLark, **changes: Any) -> LarkSettings:
+    """The settings that point at the fake."""
+    named = {name.removeprefix("FENNEL_LARK__").lower(): value for name, value in fake.urls().items()}
+    return LarkSettings.model_validate({**load_settings().lark.model_dump(), **named, **changes})
+
+
+@pytest.fixture
+async def make_platform(fake: FakeLark) -> AsyncIterator[MakePlatform]:
+    """Platforms that are closed behind the test. What is not named is quick."""
+    made: list[LarkPlatform] = []
+
+    def make(settings: dict[str, Any] | None = None, **how: Any) -> LarkPlatform:
+        how = {"times": QUICK, "timeout_s": 2.0, "settle_s": 0.1, "rotate_after_s": 5.0, **how}
+        made.append(LarkPlatform(lark_settings(fake, **(settings or {})), **how))
+        return made[-1]
+
+    yield make
+    for platform in made:
+        await platform.close()
+
+
+async def eventually(fake: FakeLark, look: Callable[[], Any], timeout_s: float = 10) -> Any:
+    """What `look()` gives as soon as it is true, without holding up the bot's loop."""
+    return await asyncio.to_thread(fake.wait_for, look, timeout_s)

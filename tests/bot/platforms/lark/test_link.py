@@ -1,0 +1,283 @@
+"""The long connection on Lark's own client: what is acknowledged, and what brings it back."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from bot.chat_event import ChatEvent, FeedbackGiven, MessageDeleted
+from bot.chat_message import ChatMessage
+from bot.platform import LinkDeadError
+from bot.platforms.lark import LarkPlatform
+from bot.platforms.lark.link import LinkTimes
+from tests.bot.platforms.lark.conftest import MakePlatform, eventually
+from tests.fakes.lark import FakeLark
+
+Take = Callable[[Any], Awaitable[None]]
+
+
+class Heard:
+    """Keeps what it receives; raises as often as it is told to."""
+
+    def __init__(self, failures: int = 0) -> None:
+        self.events: list[ChatEvent] = []
+        self.failures = failures
+
+    async def __call__(self, event: ChatEvent) -> None:
+        """Take an event in, or raise."""
+        if self.failures:
+            self.failures -= 1
+            raise RuntimeError("Redis is away")
+        self.events.append(event)
+
+    @property
+    def texts(self) -> list[str]:
+        """The words of the messages."""
+        return [event.text for event in self.events if isinstance(event, ChatMessage)]
+
+
+@contextlib.asynccontextmanager
+async def listening(fake: FakeLark, platform: LarkPlatform, receive: Take) -> AsyncIterator[asyncio.Task[None]]:
+    """The platform listens, connected, while the block runs."""
+    task = asyncio.create_task(platform.listen(receive))
+    try:
+        await eventually(fake, lambda: fake.link.connections or task.done())
+        yield task
+    finally:
+        await platform.close()
+        with contextlib.suppress(LinkDeadError):
+            await task
+
+
+def outcomes(fake: FakeLark) -> list[list[str]]:
+    return [delivery.outcomes for delivery in fake.deliveries.all]
+
+
+async def acknowledged(fake: FakeLark) -> None:
+    await eventually(fake, lambda: fake.deliveries.all and not fake.unacked_events())
+
+
+async def test_an_event_is_acknowledged_after_it_was_received(fake: FakeLark, make_platform: MakePlatform) -> None:
+    """Code 200 comes only when the receiver has returned."""
+    safe = asyncio.Event()
+
+    async def receive(_event: ChatEvent) -> None:
+        await safe.wait()
+
+    async with listening(fake, make_platform(), receive):
+        fake.say("why?", mention_bot=True)
+        await asyncio.sleep(0.2)
+        assert fake.unacked_events()
+        safe.set()
+        await acknowledged(fake)
+    assert outcomes(fake) == [["200"]]
+
+
+async def test_an_event_that_is_not_safe_comes_again(fake: FakeLark, make_platform: MakePlatform) -> None:
+    """When the receiver raises, code 500 makes Lark deliver it again, and then it is taken."""
+    heard = Heard(failures=2)
+    async with listening(fake, make_platform(), heard):
+        fake.say("why?", mention_bot=True)
+        await acknowledged(fake)
+    assert outcomes(fake) == [["500", "500", "200"]]
+    assert heard.texts == [" why?"]
+
+
+async def test_a_slow_receiver_is_not_waited_for_in_vain(fake: FakeLark, make_platform: MakePlatform) -> None:
+    """Before Lark's three seconds are over the event is given back, and pings go on meanwhile."""
+    hangs = [True]
+
+    async def receive(_event: ChatEvent) -> None:
+        if hangs:
+            hangs.clear()
+            await asyncio.sleep(60)
+
+    async with listening(fake, make_platform(ack_within_s=1.3), receive):
+        pings = sum(line.kind == "ping" for line in fake.journal)
+        fake.say("why?", mention_bot=True)
+        await eventually(fake, lambda: outcomes(fake)[0])
+        assert sum(line.kind == "ping" for line in fake.journal) > pings
+        await acknowledged(fake)
+    assert outcomes(fake) == [["500", "200"]]
+
+
+async def test_a_slow_event_holds_up_no_other(fake: FakeLark, make_platform: MakePlatform) -> None:
+    """While one event waits, others are taken in and acknowledged."""
+    safe = asyncio.Event()
+
+    async def receive(event: ChatEvent) -> None:
+        if isinstance(event, ChatMessage) and "slow" in event.text:
+            await safe.wait()
+
+    async with listening(fake, make_platform(), receive):
+        fake.say("slow", mention_bot=True)
+        fake.say("fast", mention_bot=True)
+        await eventually(fake, lambda: len(fake.unacked_events()) == 1)
+        safe.set()
+        await acknowledged(fake)
+
+
+async def test_every_type_of_event_is_acknowledged(fake: FakeLark, make_platform: MakePlatform) -> None:
+    """Whatever the app is subscribed to is acknowledged at once; what it means is handed over."""
+    heard = Heard()
+    async with listening(fake, make_platform(), heard):
+        message_id = fake.say("why?", mention_bot=True)
+        chat_id = fake.chats.messages[message_id].chat_id
+        fake.recall(message_id)
+        event_id = fake.press(message_id, {"question": "q-1", "verdict": "good"})
+        fake.happen("im.message.message_read_v1", {"reader": {}})
+        fake.happen("im.message.reaction.created_v1", {"message_id": message_id})
+        fake.happen("im.message.receive_v1", {"sender": {}})
+        fake.set_bot_inside(chat_id, False)
+        await eventually(fake, lambda: len(fake.deliveries.all) == 7 and not fake.unacked_events())
+    assert outcomes(fake) == [["200"]] * 7
+    assert {type(event) for event in heard.events} == {ChatMessage, MessageDeleted, FeedbackGiven}
+    assert fake.delivery(event_id).data == {"toast": {"type": "success", "content": "👍"}}
+
+
+@pytest.mark.parametrize(
+    ("fault", "detail"), [("fragments", {}), ("fragments", {"copies": 2}), ("duplicate_event", {})]
+)
+async def test_fragments_and_copies(
+    fake: FakeLark, make_platform: MakePlatform, fault: str, detail: dict[str, Any]
+) -> None:
+    """Fragments in any order are one event, and each copy of an event is handed over once, however many fragments."""
+    heard = Heard()
+    async with listening(fake, make_platform(), heard):
+        fake.fail("event", fault, **detail)
+        message_id = fake.say("why? " + "x" * 3000, mention_bot=True)
+        await acknowledged(fake)
+        copies = 1 if fault == "fragments" and not detail else 2
+        await eventually(fake, lambda: len(heard.events) == copies)
+    assert {event.message_id for event in heard.events if isinstance(event, ChatMessage)} == {message_id}
+
+
+async def test_a_lost_fragment_comes_again(fake: FakeLark, make_platform: MakePlatform) -> None:
+    """An event that never became whole is delivered again."""
+    fake.change_rules(ack_timeout_s=0.3)
+    heard = Heard()
+    async with listening(fake, make_platform(), heard):
+        fake.fail("event", "lost_fragment")
+        fake.say("why?", mention_bot=True)
+        await acknowledged(fake)
+    assert outcomes(fake) == [["timeout", "200"]]
+
+
+@pytest.mark.parametrize("act", ["close_links", "abort_links", "silence_links"])
+async def test_a_link_that_went_away_comes_back(fake: FakeLark, make_platform: MakePlatform, act: str) -> None:
+    """Closed, cut or gone silent: the link is there again, and what happened meanwhile is taken."""
+    heard = Heard()
+    async with listening(fake, make_platform(), heard):
+        old = fake.link.connections[0].device_id
+        getattr(fake, act)()
+        await eventually(fake, lambda: [each for each in fake.link.connections if each.device_id != old])
+        fake.say("why?", mention_bot=True)
+        await eventually(fake, lambda: heard.texts)
+
+
+@pytest.mark.parametrize(
+    ("kind", "fault", "detail"),
+    [
+        ("endpoint", "code", {"code": 99991400}),  # the SDK's client would wait for ever
+        ("endpoint", "code", {"code": 1}),
+        ("endpoint", "html", {"status": 500}),
+        ("endpoint", "broken_json", {}),
+        ("handshake", "refuse", {"status": 514, "auth_code": 1000040350}),  # and here
+        ("handshake", "refuse", {"status": 403}),
+    ],
+)
+async def test_a_link_that_cannot_come_back_at_once_is_built_anew(
+    fake: FakeLark, make_platform: MakePlatform, kind: str, fault: str, detail: dict[str, Any]
+) -> None:
+    """Whatever reconnecting is answered with, the link comes back when that is over."""
+    heard = Heard()
+    async with listening(fake, make_platform(), heard):
+        fake.fail(kind, fault, times=2, **detail)
+        fake.abort_links()
+        await eventually(fake, lambda: not any(f.times for f in fake.faults))
+        await eventually(fake, lambda: fake.link.connections)
+        fake.say("why?", mention_bot=True)
+        await eventually(fake, lambda: heard.texts)
+
+
+async def test_a_frozen_discovery_is_left_behind(fake: FakeLark, make_platform: MakePlatform) -> None:
+    """A discovery call that hangs holds up its own thread only: another link is built."""
+    heard = Heard()
+    async with listening(fake, make_platform(), heard):
+        fake.fail("endpoint", "hang")
+        fake.abort_links()
+        await eventually(fake, lambda: fake.link.connections and not any(f.times for f in fake.faults), 15)
+        fake.say("why?", mention_bot=True)
+        await eventually(fake, lambda: heard.texts)
+        fake.release_hung()
+
+
+async def test_a_link_that_stays_away_ends_the_program(fake: FakeLark, make_platform: MakePlatform) -> None:
+    """After `link_timeout_s` the platform says why it gives up."""
+    times = LinkTimes(link_timeout_s=1.0, rebuild_after_s=0.3, check_s=0.05, pause_first_s=0.05, pause_last_s=0.1)
+    platform = make_platform(times=times)
+    async with listening(fake, platform, Heard()) as task:
+        fake.fail("endpoint", "code", times=999, code=99991400)
+        fake.abort_links()
+        await asyncio.wait([task], timeout=8)
+        with pytest.raises(LinkDeadError, match=r"does not come back.*99991400"):
+            await task
+
+
+async def test_a_wrong_secret_ends_the_program_at_once(fake: FakeLark, make_platform: MakePlatform) -> None:
+    """Nobody waits for a secret to become right."""
+    with pytest.raises(LinkDeadError, match="FENNEL_LARK__APP_SECRET"):
+        await make_platform({"app_secret": "wrong"}).listen(Heard())
+
+
+async def test_the_bot_waits_for_lark_to_say_who_it_is(fake: FakeLark, make_platform: MakePlatform) -> None:
+    """A gateway's page at the start is asked again."""
+    fake.fail("bot.info", "html")
+    heard = Heard()
+    async with listening(fake, make_platform(), heard):
+        fake.say("why?", mention_bot=True)
+        await eventually(fake, lambda: heard.texts)
+
+
+async def test_closing_leaves_nothing_behind(fake: FakeLark, make_platform: MakePlatform) -> None:
+    """After closing, the connection and its thread are gone; closing twice is once."""
+    platform = make_platform()
+    async with listening(fake, platform, Heard()):
+        assert [thread for thread in threading.enumerate() if thread.name == "lark-link"]
+    await platform.close()
+    await eventually(fake, lambda: not fake.link.connections)
+    assert not [thread for thread in threading.enumerate() if thread.name == "lark-link"]
+
+
+async def test_closing_while_nobody_answers_returns(fake: FakeLark, make_platform: MakePlatform) -> None:
+    """A platform that is closed while it asks who it is stops listening."""
+    fake.fail("bot.info", "html", times=999)
+    platform = make_platform()
+    task = asyncio.create_task(platform.listen(Heard()))
+    await eventually(fake, lambda: [line for line in fake.journal if line.kind == "bot.info"])
+    await platform.close()
+    await asyncio.wait_for(task, 5)
+
+
+SMALL_IMPORT = """
+import sys
+from bot.platforms.lark.sdk import ws_client
+import psutil
+client = ws_client().Client
+assert "lark_oapi" not in sys.modules
+modules = [name for name in sys.modules if name.startswith("lark_oapi.")]
+assert len(modules) < 100, len(modules)
+assert psutil.Process().memory_info().rss < 90 * 2**20
+"""
+
+
+def test_only_a_part_of_the_sdk_is_imported() -> None:
+    """The link's client costs a few dozen of the SDK's modules, not ten thousand."""
+    subprocess.run([sys.executable, "-W", "error", "-c", SMALL_IMPORT], check=True, timeout=60)
