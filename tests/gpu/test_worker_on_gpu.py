@@ -136,9 +136,10 @@ def engine_fields(connection: redis.Redis) -> dict[bytes, bytes]:
     return dict(fields)
 
 
-def wait_ready(connection: redis.Redis, loads: bytes) -> None:
+def wait_ready(worker: subprocess.Popen[bytes], connection: redis.Redis, loads: bytes) -> None:
     end_s = time.monotonic() + 120
     while (fields := engine_fields(connection)).get(b"state") != b"ready" or fields.get(b"loads") != loads:
+        assert worker.poll() is None, "the worker ended"
         assert time.monotonic() < end_s, fields
         time.sleep(0.1)
 
@@ -154,7 +155,7 @@ def test_a_hundred_questions_are_answered_with_one_load(
     worker: subprocess.Popen[bytes], connection: redis.Redis
 ) -> None:
     """The model is loaded exactly once, on the GPU, and the worker's own process has no torch in it."""
-    wait_ready(connection, b"1")
+    wait_ready(worker, connection, b"1")
     for _ in range(100):
         ask(connection, QUESTION)
     outcomes = {final.outcome for final in wait_for_finals(connection, 100, timeout_s=120)}
@@ -162,7 +163,7 @@ def test_a_hundred_questions_are_answered_with_one_load(
     assert outcomes == {Outcome.ANSWERED}
     assert engine_fields(connection)[b"loads"] == b"1"
     assert b"cuda" in engine_fields(connection)[b"device"]
-    assert "torch" not in Path(f"/proc/{worker.pid}/maps").read_text()
+    assert "libtorch" not in Path(f"/proc/{worker.pid}/maps").read_text()
 
 
 @pytest.mark.timeout(300)
@@ -171,7 +172,7 @@ def test_a_killed_engine_gives_its_gpu_memory_back_and_the_worker_recovers(
 ) -> None:
     """After `kill -9` nothing of the engine is left on the GPU, and the next one answers what was in flight."""
     free_mib = gpu_memory_mib()
-    wait_ready(connection, b"1")
+    wait_ready(worker, connection, b"1")
     loaded_mib = gpu_memory_mib()
     questions = [ask(connection, QUESTION) for _ in range(16)]
     engine = engine_of(worker)
@@ -180,7 +181,7 @@ def test_a_killed_engine_gives_its_gpu_memory_back_and_the_worker_recovers(
     os.kill(engine.pid, signal.SIGKILL)
     engine.wait(20)
     answered = {final.question for final in wait_for_finals(connection, 16, timeout_s=120)}
-    wait_ready(connection, b"2")
+    wait_ready(worker, connection, b"2")
 
     assert answered == {question.to_wire() for question in questions}
     assert loaded_mib > free_mib
