@@ -13,6 +13,7 @@ from slack_sdk.web.async_slack_response import AsyncSlackResponse
 from bot.platform import SendAmbiguousError, SendLaterError, SendRefusedError
 from bot.platforms.slack import metrics
 from bot.platforms.slack.pacing import Pacer
+from bot.platforms.slack.sdk_log import sdk_logger
 
 READS = frozenset({"conversations.history", "conversations.replies", "users.conversations"})
 BROKEN_INSIDE = frozenset(
@@ -44,17 +45,17 @@ class SlackCalls:
         self._session: aiohttp.ClientSession | None = None
         self._closed = False
 
-    def client(self) -> AsyncWebClient:
-        """The SDK's client; has to be asked for inside the event loop. Raises SendLaterError once closed."""
-        if self._closed:
-            raise SendLaterError("the link to Slack is closed", AWAY_S)
-        if self._client is None:
-            # The SDK's own retry posts a message twice when the connection broke after Slack had taken it.
-            self._session = aiohttp.ClientSession(timeout=self._timeout)
-            self._client = AsyncWebClient(
-                token=self._token, base_url=self._api_url, session=self._session, retry_handlers=[]
-            )
-        return self._client
+    def client(self, *, with_token: bool = True) -> AsyncWebClient:
+        """The SDK's client; has to be asked for inside the event loop."""
+        self._session = self._session or aiohttp.ClientSession(timeout=self._timeout)
+        # The SDK's own retry posts a message twice when the connection broke after Slack had taken it.
+        return AsyncWebClient(
+            token=self._token if with_token else None,
+            base_url=self._api_url,
+            session=self._session,
+            retry_handlers=[],
+            logger=sdk_logger(),
+        )
 
     async def close(self) -> None:
         """Close the connections."""
@@ -71,12 +72,15 @@ class SlackCalls:
         """
         channel = str(arguments.get("channel", ""))
         await self._wait_for_turn(method, channel, growing=growing, patient=patient)
+        if self._closed:
+            raise SendLaterError("the link to Slack is closed", AWAY_S)
+        client = self._client = self._client or self.client()
         given = {name: value for name, value in arguments.items() if value is not None}
         try:
             if method in READS:
-                response = await self.client().api_call(method, http_verb="GET", params=given)
+                response = await client.api_call(method, http_verb="GET", params=given)
             else:
-                response = await self.client().api_call(method, json=given)
+                response = await client.api_call(method, json=given)
         except SlackApiError as error:
             raise self._said(method, channel, error) from error
         except aiohttp.ClientConnectorError as error:

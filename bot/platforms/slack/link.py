@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import re
 import time
 from collections import deque
 from collections.abc import Callable
@@ -19,34 +17,15 @@ from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
 from bot.platform import LinkDeadError
 from bot.platforms.slack import metrics
+from bot.platforms.slack.sdk_log import sdk_logger
 
 PING_INTERVAL_S = 5.0
 """A link that does not answer a ping for half of this is given up by the SDK."""
 MAX_DISABLED = 5
 DISABLED_WITHIN_S = 60.0
 MAX_DISCONNECT_CHARACTERS = 500
-_TICKET = re.compile(r"ticket=[^&\s'\"]+")
 
 log = structlog.get_logger(__name__)
-
-
-class OneLine(logging.Filter):
-    """The SDK's log without tracebacks and tickets: a link that breaks is no fault of ours."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Let each record pass, shortened."""
-        record.msg, record.args = _TICKET.sub("ticket=…", record.getMessage()), ()
-        record.exc_info = record.exc_text = None
-        return True
-
-
-def sdk_logger() -> logging.Logger:
-    """The logger for the SDK; below warning it would print what people write."""
-    logger = logging.getLogger(f"{__name__}.sdk")
-    logger.setLevel(logging.WARNING)
-    if not logger.filters:
-        logger.addFilter(OneLine())
-    return logger
 
 
 class SocketLink:

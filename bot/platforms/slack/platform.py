@@ -26,9 +26,10 @@ from bot.platform import (
 from bot.platforms.slack.calls import SlackCalls, SlackRefusedError
 from bot.platforms.slack.events import NAME, chat_event
 from bot.platforms.slack.identity import Identity, Whoami
-from bot.platforms.slack.link import SocketLink, sdk_logger
+from bot.platforms.slack.link import SocketLink
 from bot.platforms.slack.missed import Missed
 from bot.platforms.slack.pacing import Pacer
+from bot.platforms.slack.sdk_log import sdk_logger
 from bot.platforms.slack.sender import ROTATE_AFTER_S, Sender
 from bot.platforms.slack.thinking import Thinking
 from bot.platforms.slack.webhook import Webhook
@@ -155,7 +156,8 @@ class SlackPlatform(Platform):
             return BoltResponse(status=200, body="")
 
         app = AsyncApp(
-            client=self._calls.client(),
+            # With a token of its own it would warn that it does not use it.
+            client=self._calls.client(with_token=False),
             signing_secret=self._settings.signing_secret.get_secret_value() or None,
             process_before_response=True,
             authorize=authorize,

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
+import redis.asyncio
+
+from bot.chat_event import ChatEvent
+from bot.chat_message import ChatMessage
+from bot.inbox import InboxError
 from bot.platforms.slack import SlackPlatform
 from bot.reply_slot import AtStep, go_on
 from config.settings import Settings
-from tests.bot.answering import Answer, answering, echo
+from contract.answer import Citation, FinalAnswer, Outcome
+from contract.question import Question
+from tests.bot.answering import CITATION, answering, take
 from tests.bot.conftest import running_bot
 from tests.fakes.slack import FakeSlack
 from tests.fakes.slack.fake import VisibleMessage
 from tests.fakes.slack.workspace import APP_TOKEN, BOT_TOKEN, SIGNING_SECRET
+
+Script = Callable[[redis.asyncio.Redis, Question], Coroutine[Any, Any, None]]
 
 TIME_SCALE = 0.02
 """A minute of Slack's lasts 1.2 s, a stream 6 s."""
@@ -45,18 +54,79 @@ def slack_platform(settings: Settings, **options: Any) -> SlackPlatform:
     return SlackPlatform(settings.slack, **(times | options))
 
 
+class Receiver:
+    """Takes chat events in place of a bot; raises as often as `broken` says."""
+
+    def __init__(self) -> None:
+        self.events: list[ChatEvent] = []
+        self.broken = 0
+        self.listening: asyncio.Task[None]
+
+    async def receive(self, event: ChatEvent) -> None:
+        """Write the event down."""
+        if self.broken:
+            self.broken -= 1
+            raise InboxError("Redis is away")
+        self.events.append(event)
+
+    def texts(self) -> list[str]:
+        """What the messages say, each once, in the order in which they came."""
+        return list(dict.fromkeys(event.text for event in self.events if isinstance(event, ChatMessage)))
+
+
+@contextlib.asynccontextmanager
+async def listening(fake: FakeSlack, platform: SlackPlatform) -> AsyncIterator[Receiver]:
+    """A platform that listens while the block runs, without a bot behind it."""
+    receiver = Receiver()
+    task = receiver.listening = asyncio.create_task(platform.listen(receiver.receive))
+    try:
+        await fake.eventually(lambda: task.done() or fake.connected() or platform.events_url)
+        if task.done():
+            task.result()
+        yield receiver
+    finally:
+        await platform.close()
+        await asyncio.wait([task])
+
+
+@contextlib.asynccontextmanager
+async def scripted(url: str, script: Script) -> AsyncIterator[None]:
+    """Work on each question as the script says, several at a time, while the block runs."""
+
+    async def work() -> None:
+        async with redis.asyncio.Redis.from_url(url, decode_responses=True) as client, asyncio.TaskGroup() as tasks:
+            while True:
+                question = await take(client)
+                if question is None:
+                    await asyncio.sleep(0.005)
+                else:
+                    tasks.create_task(script(client, question))
+
+    task = asyncio.create_task(work())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def answered(question: Question, text: str, citations: tuple[Citation, ...] = (CITATION,)) -> FinalAnswer:
+    """The end of a question, with this text."""
+    return FinalAnswer(question.to_wire(), Outcome.ANSWERED, text, citations)
+
+
 @contextlib.asynccontextmanager
 async def serving(
     fake: FakeSlack,
     settings: Settings,
-    answer: Answer = echo,
-    partials: tuple[str, ...] = (),
+    script: Script | None = None,
     at_step: AtStep = go_on,
     **options: Any,
 ) -> AsyncIterator[SlackPlatform]:
-    """A bot and a small worker, connected, while the block runs."""
+    """A bot and a small worker, connected, while the block runs; without a script the worker echoes."""
     platform = slack_platform(settings, **options)
-    async with answering(settings.redis_url, answer, partials), running_bot(platform, settings, at_step):
+    worker = scripted(settings.redis_url, script) if script else answering(settings.redis_url)
+    async with worker, running_bot(platform, settings, at_step):
         if settings.slack.mode == "http":
             await fake.eventually(lambda: platform.events_url)
             fake.happen("subscribe_url", url=platform.events_url)
@@ -85,10 +155,6 @@ def is_end(message: VisibleMessage) -> bool:
     return message.metadata is not None and message.stream_state != "streaming"
 
 
-async def settled(fake: FakeSlack, look: Callable[[], Any], quiet_s: float = 0.3) -> Any:
-    """What `look()` gives once nothing was written into the fake's journal but pings for `quiet_s`."""
-    while True:
-        lines = [line for line in fake.journal if line.kind != "ping"]
-        await asyncio.sleep(quiet_s)
-        if len(lines) == len([line for line in fake.journal if line.kind != "ping"]):
-            return look()
+def entered(fake: FakeSlack, method: str) -> list[dict[str, Any]]:
+    """The arguments of each call of a method, in order."""
+    return [line.payload for line in fake.journal if line.direction == "in" and line.kind == method]
