@@ -324,12 +324,15 @@ def test_callbacks_and_webhooks_that_a_job_names_are_not_called(
     assert "tests.workers.touch" not in sys.modules
 
 
-def test_an_rq_worker_of_another_kind_fails_with_the_cure(valkey: ValkeyServer, connection: redis.Redis) -> None:
-    """RQ's own forking worker cannot answer a question, and its failure names the worker that can."""
+@pytest.mark.parametrize("kind", [["worker"], ["worker-pool", "-n", "1"]], ids=["worker", "pool"])
+def test_an_rq_worker_of_another_kind_fails_with_the_cure(
+    valkey: ValkeyServer, connection: redis.Redis, kind: list[str]
+) -> None:
+    """RQ's own forking workers cannot answer a question, and the failure names the worker that can."""
     question = ask(connection, "sleep:0")
     program = Path(sys.executable).with_name("rq")
     subprocess.run(
-        [program, "worker", "questions", "--burst", "-u", valkey.url, "-S", "json"],
+        [program, *kind, "--burst", "-u", valkey.url, "-S", "json", "questions"],
         check=True,
         capture_output=True,
         cwd=Path(__file__).parents[2],
