@@ -37,7 +37,6 @@ async def check_running(client: Redis) -> None:
 async def _has_worker(client: Redis) -> bool:
     keys: Any = await client.smembers(WORKERS_KEY)
     for key in keys:
-        birth, death = await client.hmget(key, ["birth", "death"])
-        if birth and not death:
+        if await client.exists(key) and not await client.hexists(key, "death"):
             return True
     return False
