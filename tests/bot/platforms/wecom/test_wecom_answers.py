@@ -105,8 +105,10 @@ async def _shows(fake: FakeWeCom, message_id: str, text: str) -> bool:
     return fake.replies_to(message_id)[0].content == text
 
 
-@pytest.mark.parametrize("policy", ["refuse", "accept"])
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize(
+    ("step", "policy"),
+    [*((step, "refuse") for step in STEPS), ("edited", "accept"), ("sent, and not written down", "accept")],
+)
 async def test_a_crash_at_any_step_leaves_one_message(
     make_fake: MakeFake, make_settings: MakeSettings, redis_client: redis.asyncio.Redis, step: str, policy: str
 ) -> None:
