@@ -115,6 +115,9 @@ def to_int8(model: PreTrainedModel) -> None:
             setattr(parent, name, layer)
             if child is head and tied and type(embedding) is nn.Embedding:
                 model.set_input_embeddings(Int8Embedding(layer))
+    # What is left may be views of one mapped file, which would stay mapped as a whole.
+    for parameter in model.parameters():
+        parameter.data = parameter.data.clone()
 
 
 def _round_weight(weight: Tensor) -> tuple[Tensor, Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import psutil
 import torch
 import transformers
 from tokenizers import Tokenizer
+from tqdm import tqdm  # type: ignore[import-untyped]
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedConfig, PreTrainedModel
 
 from config.settings import EngineSettings
@@ -43,6 +45,8 @@ class LoadedModel:
 def load_model(settings: EngineSettings, models_folder: Path, slots: int, progress: Progress) -> LoadedModel:
     """Load the model that the settings name. Raises ModelError where that cannot be."""
     transformers.utils.logging.disable_progress_bar()
+    # Or else it makes one that all processes share, and a killed process leaves that behind.
+    tqdm.set_lock(threading.RLock())
     device = choose_device(settings.device)
     threads = settings.threads or default_threads()
     torch.set_num_threads(threads)

@@ -12,8 +12,10 @@ instructions that stand before every question are read once. Keys and values at 
 from __future__ import annotations
 
 import itertools
+import math
 from typing import Any
 
+import numpy
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
@@ -98,10 +100,7 @@ class SlotCache(Cache):  # type: ignore[misc]  # transformers is untyped to mypy
 
     def _make(self, layer: int, keys: Tensor, values: Tensor) -> None:
         for place, count in ((self._slot, 1), (self._rows, self.slots)):
-            place[layer] = (
-                keys.new_zeros(count, keys.shape[1], self.max_tokens, keys.shape[3]),
-                values.new_zeros(count, values.shape[1], self.max_tokens, values.shape[3]),
-            )
+            place[layer] = (_zeros(count, self.max_tokens, keys), _zeros(count, self.max_tokens, values))
 
 
 class SlotDecoder(Decoder):
@@ -234,6 +233,16 @@ class SlotDecoder(Decoder):
                     mask &= seen > own - window
                 self._masks[window] = mask
         return self._masks[window]
+
+
+def _zeros(rows: int, tokens: int, like: Tensor) -> Tensor:
+    """Zeros for `tokens` keys or values a row, of the size and kind of `like`, which has them for some."""
+    shape = (rows, like.shape[1], tokens, like.shape[3])
+    if like.device.type != "cpu":
+        return like.new_zeros(shape)
+    # Memory that numpy asks to be zero is the system's until it is written to, and most slots are never full.
+    size_bytes = math.prod(shape) * like.dtype.itemsize
+    return torch.from_numpy(numpy.zeros(size_bytes, numpy.uint8)).view(like.dtype).view(shape)
 
 
 def _common(one: list[int], other: list[int]) -> int:
