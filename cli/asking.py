@@ -103,8 +103,7 @@ class Asking:
                 self._show(rendering.growing(question, partial))
             if self.interrupted.is_set() and not is_stopping:
                 is_stopping, end_s = True, time.monotonic() + STOP_WITHIN_S
-                if not await inbox.take_back(question, Outcome.STOPPED):
-                    await asyncio.to_thread(stop_job, settings.redis_url, question.id)
+                await inbox.stop(question)
         outcome = Outcome.STOPPED if is_stopping else Outcome.FAILED
         return FinalAnswer(question.to_wire(), outcome, reason="no_end")
 
@@ -190,21 +189,6 @@ class Notices:
     def is_growing(self, question_id: str) -> bool:
         """Whether there is no need to say anything."""
         return question_id != self._question_id or self._has_told
-
-
-def stop_job(redis_url: str, question_id: str) -> None:
-    """Tell the worker that has the question to stop, as `rq` does; nothing where none has it."""
-    # RQ is imported here alone: it takes time that a person waits for.
-    import redis
-    from rq.command import send_stop_job_command
-    from rq.exceptions import InvalidJobOperation, NoSuchJobError
-    from rq.serializers import JSONSerializer
-
-    with redis.Redis.from_url(redis_url) as client:
-        try:
-            send_stop_job_command(client, question_id, serializer=JSONSerializer)
-        except (InvalidJobOperation, NoSuchJobError):
-            return
 
 
 async def _in_time(work: Coroutine[None, None, None]) -> None:
