@@ -20,7 +20,7 @@ RECALLED = "im.message.recalled_v1"
 CARD_ACTION = "card.action.trigger"
 QUOTED_CHARACTERS = 1_000
 
-_MENTION = re.compile(r"@_user_\d+|@_all")
+_MENTION = re.compile(r"(@_user_\d+|@_all)(\s?)")
 
 
 class EventError(ValueError):
@@ -118,6 +118,7 @@ def content_text(kind: str, content: str, mentions: list[Json], bot_open_id: str
         str(mention.get("key")): "" if _open_id(mention) == bot_open_id else f"@{mention.get('name', '')}"
         for mention in mentions
     }
+    names["@_all"] = "@all"
     if not isinstance(body, dict):
         return ""
     if kind == "text":
@@ -126,7 +127,12 @@ def content_text(kind: str, content: str, mentions: list[Json], bot_open_id: str
         text = _post_text(body)
     else:
         return ""
-    return _MENTION.sub(lambda key: names.get(key.group(), "@all" if key.group() == "@_all" else key.group()), text)
+
+    def named(found: re.Match[str]) -> str:
+        name = names.get(found[1], found[1])
+        return name + found[2] if name else ""
+
+    return _MENTION.sub(named, text)
 
 
 def _post_text(body: Json) -> str:

@@ -117,7 +117,7 @@ async def test_a_send_that_broke_is_shown_once(
 ) -> None:
     """Whether it took effect or not, now or a little later, one message is shown, and the right one."""
     platform, question = make_platform(), ask(fake)
-    detail = {"delay_s": 0.3} if fault == "commit_late" else {}
+    detail: dict[str, Any] = {"delay_s": 0.3} if fault == "commit_late" else {}
     fake.fail(kind, fault, **detail)
     try:
         await platform.send(growing(question, "Thinking…"))

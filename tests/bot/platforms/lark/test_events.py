@@ -53,7 +53,7 @@ def test_a_group_message_keeps_its_words_without_our_mention() -> None:
     """Our own mention goes, another person's becomes a name, and the place and time are the platform's."""
     mentions = [mention(1, US, "Fennel"), mention(10, "ou_bob", "Bob")]
     message = message_of({"text": "@_user_1 does @_user_10 know?"}, mentions=mentions)
-    assert message.text.strip() == "does @Bob know?"
+    assert message.text == "does @Bob know?"
     assert message.mentions_us
     assert not message.is_direct
     assert (message.tenant, message.channel, message.thread, message.message_id, message.sender) == (
@@ -99,7 +99,7 @@ def test_a_post_is_read_as_text() -> None:
     ]
     message = message_of({"title": "Help", "content": rows}, kind="post")
     assert message.mentions_us
-    assert message.text == "Help\n see \nthis (https://x.test/a)\n\n```python\nprint(1)\n```\n"
+    assert message.text == "Help\nsee \nthis (https://x.test/a)\n\n```python\nprint(1)\n```\n"
 
 
 @pytest.mark.parametrize("kind", ["image", "file", "audio", "sticker", "interactive"])

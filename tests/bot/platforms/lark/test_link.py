@@ -87,7 +87,7 @@ async def test_an_event_that_is_not_safe_comes_again(fake: FakeLark, make_platfo
         fake.say("why?", mention_bot=True)
         await acknowledged(fake)
     assert outcomes(fake) == [["500", "500", "200"]]
-    assert heard.texts == [" why?"]
+    assert heard.texts == ["why?"]
 
 
 async def test_a_slow_receiver_is_not_waited_for_in_vain(fake: FakeLark, make_platform: MakePlatform) -> None:
@@ -186,9 +186,7 @@ async def test_a_link_that_went_away_comes_back(fake: FakeLark, make_platform: M
     ("kind", "fault", "detail"),
     [
         ("endpoint", "code", {"code": 99991400}),  # the SDK's client would wait for ever
-        ("endpoint", "code", {"code": 1}),
         ("endpoint", "html", {"status": 500}),
-        ("endpoint", "broken_json", {}),
         ("handshake", "refuse", {"status": 514, "auth_code": 1000040350}),  # and here
         ("handshake", "refuse", {"status": 403}),
     ],
