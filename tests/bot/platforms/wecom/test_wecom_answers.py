@@ -280,6 +280,22 @@ async def test_a_new_message_whose_sending_broke_is_sent_at_most_once_more(
     assert contents[-1].startswith("（可能重复")
 
 
+async def test_an_answer_that_is_never_confirmed_is_given_up_after_two_messages(
+    fake: FakeWeCom, make_settings: MakeSettings, redis_client: redis.asyncio.Redis
+) -> None:
+    """Two messages of which none was confirmed are enough: no third, and that is written down."""
+    async with linked_bot(fake, make_settings()):
+        await say(fake)
+        question = await until(lambda: take(redis_client))
+        await when(fake, lambda: fake.bot_messages(GROUP))
+        await asyncio.to_thread(fake.do, "skip", seconds=400)
+        fake.fail("aibot_send_msg", "mute", times=9)
+        await finish(redis_client, echo(question))
+        await until(lambda: nothing_is_open(redis_client))
+        assert await redis_client.hget(names.delivery_key(question.id), "state") == "refused"
+    assert len([shown for shown in fake.bot_messages(GROUP) if shown.via == "push"]) == 2
+
+
 async def test_a_long_answer_is_split_at_the_byte_limit(
     fake: FakeWeCom, make_settings: MakeSettings, valkey: ValkeyServer, redis_client: redis.asyncio.Redis
 ) -> None:
