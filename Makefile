@@ -13,7 +13,7 @@ quoted = '$(subst ','\'',$(1))'
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo test lint format bench chaos up down clean
+.PHONY: help venv demo test lint format bench chaos test-gpu up down clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,8 +40,11 @@ format: venv ## put the code in the common form
 bench: venv ## measure speed and memory; the table is kept in benchmarks/results/
 	$(BIN)/python -m benchmarks
 
-chaos: venv ## kill everything at random and see whether every question is answered once
-	$(BIN)/python -m tests.chaos
+chaos: venv ## kill everything at random and see whether every question is answered once; EVENTS=1500 SEED=…
+	$(BIN)/python -m tests.chaos --events $(or $(EVENTS),1500) $(if $(SEED),--seed $(SEED))
+
+test-gpu: venv ## the tests that need a GPU, on a machine that has one
+	$(BIN)/python -m pytest -m gpu tests
 
 up: venv ## start everything and leave it running
 	@$(BIN)/fennel up --wait

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import signal
 import sys
+import time
 from pathlib import Path
 
 import structlog
@@ -14,8 +15,10 @@ from bot.platform import NotConfiguredError
 from bot.registry import PLATFORMS, create_platform
 from bot.run import run_bot
 from config.logging import configure_logging
-from config.settings import Settings, load_settings
+from config.settings import Settings, load_settings, supervised_program
 from contract.errors import FennelError
+
+PAUSE_BEFORE_RESTART_S = 5.0
 
 log = structlog.get_logger(__name__)
 
@@ -35,6 +38,9 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     except FennelError as error:
         print(f"{error}.", file=sys.stderr)
+        if supervised_program():
+            # supervisord starts it again at once, and a platform takes hammering amiss.
+            time.sleep(PAUSE_BEFORE_RESTART_S)
         return 1
     return 0
 
