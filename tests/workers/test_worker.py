@@ -537,6 +537,28 @@ def test_rq_still_has_what_the_worker_stands_on() -> None:
     assert missing == [], f"RQ no longer has {missing}: workers/worker.py and workers/ledger.py need another way"
 
 
+def test_the_answer_enters_its_stream_in_the_transaction_that_finishes_the_job(
+    valkey: ValkeyServer, connection: redis.Redis
+) -> None:
+    """Between one MULTI and its EXEC the job is finished and its answer written: never one without the other."""
+    with WorkerThread(valkey.url), connection.monitor() as monitor:
+        ask(connection, "sleep:0")
+        transaction: list[str] = []
+        for command in monitor.listen():
+            said = command["command"]
+            transaction = [] if said.startswith("MULTI") else [*transaction, said]
+            if said.startswith("ZADD rq:finished:questions"):
+                break
+        for command in monitor.listen():
+            said = command["command"]
+            if said.startswith("EXEC"):
+                break
+            transaction.append(said)
+
+    assert any(said.startswith("XADD fennel:answers:test") for said in transaction)
+    assert any(said.startswith("ZADD rq:finished:questions") for said in transaction)
+
+
 def test_a_question_has_its_end_once_whoever_writes_it(connection: redis.Redis) -> None:
     """The script that ends a question gives the first end alone, so that two workers cannot answer twice."""
     question = make_question()
