@@ -541,7 +541,7 @@ def test_the_answer_enters_its_stream_in_the_transaction_that_finishes_the_job(
     valkey: ValkeyServer, connection: redis.Redis
 ) -> None:
     """Between one MULTI and its EXEC the job is finished and its answer written: never one without the other."""
-    with WorkerThread(valkey.url), connection.monitor() as monitor:
+    with WorkerThread(valkey.url), connection.monitor() as monitor:  # type: ignore[no-untyped-call]
         ask(connection, "sleep:0")
         transaction: list[str] = []
         for command in monitor.listen():
