@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import structlog
 
-from bot.chat_event import ChatEvent
+from bot.chat_message import ChatMessage
 from bot.platform import SendAmbiguousError, SendLaterError
 from bot.platforms.slack import metrics
 from bot.platforms.slack.calls import SlackCalls, SlackRefusedError
@@ -32,7 +32,7 @@ class Missed:
         self._calls = calls
         self._read_back_s = read_back_s
 
-    async def messages(self, me: Identity) -> AsyncIterator[ChatEvent]:
+    async def messages(self, me: Identity) -> AsyncIterator[ChatMessage]:
         """Each message that may be for us, channel by channel. What Slack refuses is left out and logged."""
         since_s = time.time() - self._read_back_s
         try:
@@ -43,7 +43,7 @@ class Missed:
         except (SlackRefusedError, SendLaterError, SendAmbiguousError) as error:
             log.warning("missed messages cannot be read back", error=str(error))
 
-    async def _channel(self, channel: dict[str, Any], since_s: float, me: Identity) -> AsyncIterator[ChatEvent]:
+    async def _channel(self, channel: dict[str, Any], since_s: float, me: Identity) -> AsyncIterator[ChatMessage]:
         kind = "im" if channel.get("is_im") else ""
         oldest = f"{since_s:.6f}"
         try:
@@ -56,10 +56,8 @@ class Missed:
                         async for reply in self._pages("conversations.replies", "messages", **arguments)
                         if reply["ts"] != raw["ts"]
                     ]
-                for one in thread:
-                    message = chat_message({**one, "channel": channel["id"], "channel_type": kind}, me.team_id, me)
-                    if message and not message.from_bot:
-                        yield message
+                for message in _for_us(thread, channel["id"], kind, me):
+                    yield message
         except SlackRefusedError as error:
             log.info("a channel cannot be read back", error=error.error)
 
@@ -72,3 +70,16 @@ class Missed:
             cursor = (answer.get("response_metadata") or {}).get("next_cursor") or None
             if cursor is None:
                 return
+
+
+def _for_us(thread: list[dict[str, Any]], channel: str, kind: str, me: Identity) -> Iterator[ChatMessage]:
+    """A thread's messages that mention us or follow something of ours, and all direct ones.
+
+    What was said before we were in a thread was not for us then, and is not now.
+    """
+    in_it = False
+    for raw in thread:
+        in_it = in_it or raw.get("bot_id") == me.bot_id
+        message = chat_message({**raw, "channel": channel, "channel_type": kind}, me.team_id, me)
+        if message and not message.from_bot and (in_it or message.mentions_us or message.is_direct):
+            yield message

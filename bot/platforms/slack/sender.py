@@ -23,7 +23,8 @@ from contract.question import Question
 METADATA_TYPE = "fennel_answer"
 ROTATE_AFTER_S = 230.0
 """Slack ends a stream some five minutes after its start without a word; by then it has to be an ordinary message."""
-THINK_AGAIN_S = 1.0
+AT_THE_NEXT_STEP_S = 0.0
+"""Come again when the growing answer is shown next."""
 REMEMBERED = 4_096
 
 GONE = frozenset({"message_not_found", "cant_update_message", "edit_window_closed", "message_not_owned_by_app"})
@@ -89,10 +90,10 @@ class Sender:
             return await self._send_end(reply)
         if reply == rendering.thinking(reply.question):
             await self._thinking.show(reply.question, reply.text)
-            raise SendLaterError("a status line is shown, and no message yet", THINK_AGAIN_S)
+            raise SendLaterError("a status line is shown, and no message yet", AT_THE_NEXT_STEP_S)
         post = growing_post(reply)
         if not post.markdown:
-            raise SendLaterError("nothing to show yet", THINK_AGAIN_S)
+            raise SendLaterError("nothing to show yet", AT_THE_NEXT_STEP_S)
         if reply.question.channel not in self._no_streams:
             try:
                 return await self._start_stream(reply.question, post)

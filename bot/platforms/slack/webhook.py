@@ -47,9 +47,7 @@ class Webhook:
         """One request of Slack's. A body that is too large is refused by aiohttp with 413."""
         try:
             bolt_request = await to_bolt_request(request)
-        except ValueError:
-            # No JSON, or no text: bolt reads a body before it looks at its signature.
-            return web.Response(status=400, text="not a request of Slack's")
-        if not isinstance(bolt_request.body, dict):
+        except (ValueError, AttributeError):
+            # No JSON, or JSON that is no object: bolt reads a body before it looks at its signature.
             return web.Response(status=400, text="not a request of Slack's")
         return await to_aiohttp_response(await self._app.async_dispatch(bolt_request))

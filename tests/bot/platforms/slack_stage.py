@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
@@ -20,6 +21,7 @@ from contract.question import Question
 from tests.bot.answering import CITATION, answering, take
 from tests.bot.conftest import running_bot
 from tests.fakes.slack import FakeSlack
+from tests.fakes.slack.content import shown as blocks_shown
 from tests.fakes.slack.fake import VisibleMessage
 from tests.fakes.slack.workspace import APP_TOKEN, BOT_TOKEN, SIGNING_SECRET
 
@@ -129,30 +131,44 @@ async def serving(
     async with worker, running_bot(platform, settings, at_step):
         if settings.slack.mode == "http":
             await fake.eventually(lambda: platform.events_url)
-            fake.happen("subscribe_url", url=platform.events_url)
+            await happen(fake, "subscribe_url", url=platform.events_url)
         else:
             await fake.eventually(lambda: fake.connected() >= 1)
         yield platform
         if settings.slack.mode == "http":
-            fake.happen("subscribe_url", url=None)
+            await happen(fake, "subscribe_url", url=None)
 
 
-async def shown(fake: FakeSlack, asked: dict[str, Any], count: int = 1, timeout_s: float = 15) -> list[VisibleMessage]:
-    """Our messages in the thread of what was asked, once there are `count` that end in what `is_end` wants."""
+async def happen(fake: FakeSlack, what: str, **detail: Any) -> dict[str, Any]:
+    """Let something happen that waits for the bot, which runs in this loop."""
+    return await asyncio.to_thread(fake.happen, what, **detail)
+
+
+async def shown(
+    fake: FakeSlack, asked: dict[str, Any], count: int = 1, *, ends: int | None = None, timeout_s: float = 15
+) -> list[VisibleMessage]:
+    """Our messages in the thread of what was asked, once there are `count`, and `ends` of them end an answer.
+
+    An answer's end has buttons; what else ends a question has none, and `ends` is 0 for that.
+    """
 
     def look() -> list[VisibleMessage] | None:
-        answers = fake.answers(asked["channel"], asked.get("thread_ts") or asked["ts"])
-        done = [one for one in answers if is_end(one)]
-        return answers if len(done) >= count else None
+        answers = [
+            _as_slack_shows(one) for one in fake.answers(asked["channel"], asked.get("thread_ts") or asked["ts"])
+        ]
+        ended = [one for one in answers if one.buttons and one.stream_state != "streaming"]
+        return answers if len(answers) >= count and len(ended) >= (count if ends is None else ends) else None
 
     found = await fake.eventually(look, timeout_s)
     assert found is not None
     return found
 
 
-def is_end(message: VisibleMessage) -> bool:
-    """Whether a message says how its question ended, and will not change any more."""
-    return message.metadata is not None and message.stream_state != "streaming"
+def _as_slack_shows(message: VisibleMessage) -> VisibleMessage:
+    """A message that was edited after its stream ended: its blocks are shown in place of what was streamed."""
+    if message.stream_state != "replaced" or not message.blocks:
+        return message
+    return dataclasses.replace(message, shown=blocks_shown(message.blocks))
 
 
 def entered(fake: FakeSlack, method: str) -> list[dict[str, Any]]:

@@ -132,7 +132,7 @@ async def test_no_question_goes_without_a_word(
         await finish(client, FinalAnswer(question.to_wire(), outcome))
 
     async with serving(fake, make_settings(slack=slack_settings(fake)), script):
-        (answer,) = await shown(fake, fake.happen("app_mention", text=text))
+        (answer,) = await shown(fake, fake.happen("app_mention", text=text), ends=0)
         assert said in answer.shown
         assert answer.buttons == []
 

@@ -1,0 +1,124 @@
+"""HTTP mode: Slack calls us, and whoever else does is turned away."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import aiohttp
+import pytest
+import redis.asyncio
+
+from bot.platform import LinkDeadError
+from bot.platforms.slack import SlackPlatform
+from contract import names
+from tests.bot.conftest import MakeSettings
+from tests.bot.platforms.slack_stage import (
+    TIME_SCALE,
+    happen,
+    listening,
+    serving,
+    shown,
+    slack_platform,
+    slack_settings,
+)
+from tests.fakes.slack import FakeSlack, Rules
+from tests.fakes.slack_clients import remove_proxies
+
+EVENT = {"type": "event_callback", "team_id": "T1", "event_id": "Ev1"}
+MENTION = {"type": "app_mention", "channel": "C1", "user": "U2", "text": "<@UBOT> how?", "ts": "1700000000.000100"}
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeSlack]:
+    """A fake Slack on which everything is faster."""
+    remove_proxies(monkeypatch)
+    with FakeSlack(time_scale=TIME_SCALE, rules=Rules(ack_timeout_s=1.0)) as server:
+        yield server
+
+
+@pytest.fixture
+def platform(fake: FakeSlack, make_settings: MakeSettings) -> SlackPlatform:
+    """A platform that listens on a loopback port."""
+    return slack_platform(make_settings(slack=slack_settings(fake, mode="http", app_token="")))
+
+
+async def test_a_mention_is_answered_over_http(
+    fake: FakeSlack, make_settings: MakeSettings, redis_client: redis.asyncio.Redis
+) -> None:
+    """The URL is verified, a mention and its twin get one answer, and a click is taken."""
+    async with serving(fake, make_settings(slack=slack_settings(fake, mode="http", app_token=""))):
+        asked = fake.happen("app_mention", text="how?")
+        (answer,) = await shown(fake, asked)
+        assert "You asked: how?" in answer.shown
+        await fake.eventually(lambda: not fake.unacked_events())
+        fake.happen("click", channel="C1", ts=answer.ts, user="U3")
+        await fake.eventually(lambda: fake.deliveries.all[-1].state == "acked")
+    assert fake.connected() == 0
+
+
+@pytest.mark.parametrize(
+    ("payload", "flaw", "status"),
+    [
+        ({**EVENT, "event": MENTION}, "bad_signature", 401),
+        ({**EVENT, "event": MENTION}, "stale", 401),
+        ({**EVENT, "event": MENTION}, "unsigned", 401),
+        ('{"type": "event_callback", "event":', None, 400),
+        ("[1, 2]", None, 400),
+        ("not=json&payload={", None, 400),
+        (json.dumps({**EVENT, "event": {**MENTION, "text": "x" * 1_010_000}}), None, 413),
+    ],
+    ids=["forged", "stale", "unsigned", "cut off", "a list", "not JSON", "oversized"],
+)
+async def test_what_slack_did_not_say_is_refused(
+    fake: FakeSlack, platform: SlackPlatform, payload: Any, flaw: str | None, status: int
+) -> None:
+    """Forged, stale, unsigned, broken and oversized requests do nothing."""
+    async with listening(fake, platform) as receiver:
+        answer = await happen(fake, "http", url=platform.events_url, payload=payload, flaw=flaw)
+        assert answer["status"] == status
+        assert receiver.events == []
+
+
+async def test_a_refused_request_leaves_no_job(
+    fake: FakeSlack, make_settings: MakeSettings, redis_client: redis.asyncio.Redis
+) -> None:
+    """A forged mention reaches neither the queue nor the list of open questions."""
+    async with serving(fake, make_settings(slack=slack_settings(fake, mode="http"))) as platform:
+        answer = await happen(
+            fake, "http", url=platform.events_url, payload={**EVENT, "event": MENTION}, flaw="bad_signature"
+        )
+        assert answer["status"] == 401
+        assert not await redis_client.exists(names.open_key("slack"), names.QUEUE_KEY)
+
+
+async def test_only_posts_to_the_path_are_taken(fake: FakeSlack, platform: SlackPlatform) -> None:
+    """Other methods and other paths are nothing."""
+    async with listening(fake, platform), aiohttp.ClientSession() as session:
+        async with session.get(platform.events_url) as response:
+            assert response.status == 405
+        async with session.post(platform.events_url.replace("/slack/events", "/other")) as response:
+            assert response.status == 404
+
+
+async def test_what_could_not_be_taken_is_not_acknowledged(fake: FakeSlack, platform: SlackPlatform) -> None:
+    """While Redis is away Slack gets an error, and delivers again."""
+    async with listening(fake, platform) as receiver:
+        await happen(fake, "subscribe_url", url=platform.events_url)
+        receiver.broken = 1
+        asked = fake.happen("app_mention", text="how?", twin=False)
+        await fake.eventually(lambda: not fake.unacked_events())
+        assert receiver.texts() == ["how?"]
+        (delivery,) = [one for one in fake.deliveries.all if one.event_id == asked["event_ids"][0]]
+        assert [attempt.failure for attempt in delivery.attempts] == ["http_error", None]
+
+
+async def test_a_port_in_use_is_told(fake: FakeSlack, make_settings: MakeSettings, platform: SlackPlatform) -> None:
+    """A second bot on the same port ends with a sentence."""
+    async with listening(fake, platform) as receiver:
+        port = int(platform.events_url.split(":")[2].split("/")[0])
+        second = slack_platform(make_settings(slack=slack_settings(fake, mode="http", http_port=port)))
+        with pytest.raises(LinkDeadError, match=f"cannot listen on 127.0.0.1:{port}"):
+            await second.listen(receiver.receive)
+        await second.close()

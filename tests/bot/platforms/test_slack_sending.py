@@ -1,0 +1,357 @@
+"""Answers on Slack: how they grow, and what may go wrong with each call while the asker still sees one whole answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import redis.asyncio
+
+from contract.question import Question
+from tests.bot.answering import finish, publish
+from tests.bot.conftest import MakeSettings
+from tests.bot.platforms.slack_stage import (
+    TIME_SCALE,
+    Script,
+    answered,
+    entered,
+    serving,
+    shown,
+    slack_settings,
+)
+from tests.fakes.slack import FakeSlack, Rules
+from tests.fakes.slack_clients import remove_proxies
+
+RULES = Rules(ack_timeout_s=1.0)
+WORDS = [f"word{number} " for number in range(8)]
+WHOLE = "".join(WORDS) + "end."
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeSlack]:
+    """A fake Slack on which everything is faster."""
+    remove_proxies(monkeypatch)
+    with FakeSlack(time_scale=TIME_SCALE, rules=RULES) as server:
+        yield server
+
+
+def growing(fake: FakeSlack, texts: list[str], whole: str = WHOLE) -> Script:
+    """A worker that makes its answer grow step by step; the next step comes when the one before can be seen."""
+
+    async def script(client: redis.asyncio.Redis, question: Question) -> None:
+        for text in texts:
+            await publish(client, question, text)
+            await fake.eventually(lambda: any(text.strip() in one.shown for one in seen(fake, question)))  # noqa: B023
+        await finish(client, answered(question, whole))
+
+    return script
+
+
+def grows(fake: FakeSlack, steps: int = 3) -> Script:
+    """A worker whose answer grows by a word a step."""
+    return growing(fake, ["".join(WORDS[: step + 1]) for step in range(steps)])
+
+
+def at_once(whole: str = WHOLE) -> Script:
+    """A worker that gives its whole answer at once."""
+
+    async def script(client: redis.asyncio.Redis, question: Question) -> None:
+        await finish(client, answered(question, whole))
+
+    return script
+
+
+def seen(fake: FakeSlack, question: Question) -> Any:
+    """What stands in the question's thread."""
+    return fake.answers(question.channel, question.thread)
+
+
+# --- how an answer grows
+
+
+async def test_an_answer_is_streamed(fake: FakeSlack, make_settings: MakeSettings) -> None:
+    """Each step brings only what is new, and the end has sources, buttons and metadata; it is one message."""
+    async with serving(fake, make_settings(slack=slack_settings(fake)), grows(fake, 5)):
+        (answer,) = await shown(fake, fake.happen("app_mention"))
+        assert answer.text == WHOLE
+        assert answer.stream_state == "stopped"
+        assert "Holidays" in answer.shown
+        assert answer.buttons == ["fennel_feedback"]
+        assert answer.edits == []
+    (start,) = entered(fake, "chat.startStream")
+    assert (start["recipient_team_id"], start["recipient_user_id"]) == ("T1", "U2")
+    pieces = [start, *entered(fake, "chat.appendStream"), *entered(fake, "chat.stopStream")]
+    assert [piece["chunks"][0]["text"].strip() for piece in pieces] == [
+        "word0",
+        "word1",
+        "word2",
+        "word3",
+        "word4",
+        pieces[-1]["chunks"][0]["text"].strip(),
+    ]
+    assert fake.sends_above_rate() == []
+
+
+async def test_an_answer_of_seven_minutes_arrives_whole(
+    monkeypatch: pytest.MonkeyPatch, make_settings: MakeSettings
+) -> None:
+    """Before Slack ends a stream by itself it becomes an ordinary message, which is edited from then on."""
+    remove_proxies(monkeypatch)
+    scale = 0.005
+    with FakeSlack(time_scale=scale, rules=RULES) as fake:
+
+        async def script(client: redis.asyncio.Redis, question: Question) -> None:
+            loop = asyncio.get_running_loop()
+            text, end_s = "", loop.time() + 7 * 60 * scale
+            while loop.time() < end_s:
+                text += "more "
+                await publish(client, question, text)
+                await asyncio.sleep(0.05)
+            await finish(client, answered(question, f"{text}end."))
+
+        times: dict[str, Any] = {"minute_s": 60 * scale, "rotate_after_s": 230 * scale}
+        async with serving(fake, make_settings(slack=slack_settings(fake)), script, **times):
+            (answer,) = await shown(fake, fake.happen("app_mention"))
+            assert answer.shown.count("more") >= 20
+            assert "end." in answer.shown
+            assert answer.stream_state == "replaced"
+            assert len(answer.edits) >= 2
+        assert all("message_not_in" not in str(line.payload) for line in fake.journal)
+        assert fake.sends_above_rate() == []
+
+
+async def test_a_rewritten_text_is_shown_as_it_is_now(fake: FakeSlack, make_settings: MakeSettings) -> None:
+    """A stream can only be added to: when the text becomes another one, the message is edited."""
+    script = growing(fake, ["One thing", "Another thing"], "Something else.")
+    async with serving(fake, make_settings(slack=slack_settings(fake)), script):
+        (answer,) = await shown(fake, fake.happen("app_mention"))
+        assert answer.shown.startswith("Something else.")
+        assert "thing\n" not in answer.shown
+
+
+@pytest.mark.parametrize("error", ["channel_type_not_supported", "unknown_method"])
+async def test_without_streams_messages_are_edited(fake: FakeSlack, make_settings: MakeSettings, error: str) -> None:
+    """Where Slack has no streams for us, an ordinary message grows by edits."""
+    fake.fail("chat.startStream", "error", error=error)
+    async with serving(fake, make_settings(slack=slack_settings(fake)), grows(fake)):
+        (answer,) = await shown(fake, fake.happen("app_mention"))
+        assert answer.shown.startswith(WHOLE)
+        assert answer.stream_state is None
+        assert len(answer.edits) >= 3
+        assert len(await shown(fake, fake.happen("app_mention"))) == 1
+    assert len(entered(fake, "chat.startStream")) == 1
+
+
+async def test_a_person_stops_a_stream(fake: FakeSlack, make_settings: MakeSettings) -> None:
+    """A stream that a person stopped grows no more; the answer's end is in the same message all the same."""
+    fake.fail("chat.appendStream", "stopped_by_user")
+
+    async def script(client: redis.asyncio.Redis, question: Question) -> None:
+        await publish(client, question, WORDS[0])
+        await fake.eventually(lambda: seen(fake, question))
+        await publish(client, question, WORDS[0] + WORDS[1])
+        await fake.eventually(lambda: entered(fake, "chat.appendStream"))
+        await finish(client, answered(question, WHOLE))
+
+    async with serving(fake, make_settings(slack=slack_settings(fake)), script):
+        (answer,) = await shown(fake, fake.happen("app_mention"))
+        assert answer.shown.startswith(WHOLE)
+
+
+# --- what goes wrong with a call
+
+BROKEN: list[tuple[str, dict[str, Any]]] = [
+    ("ratelimited", {"retry_after_s": 1}),
+    ("http", {"status": 500}),
+    ("http", {"status": 500, "commit": True}),
+    ("http", {"status": 502}),
+    ("http", {"status": 503, "commit": True}),
+    ("broken_json", {"commit": True}),
+    ("broken_json", {}),
+    ("drop", {}),
+    ("drop", {"commit": True}),
+    ("slow", {"delay_s": 1.5}),
+    ("error", {"error": "internal_error"}),
+]
+# A post tries them all; what else may break is got over by the same few ways.
+CALLS = [("chat.postMessage", *broken) for broken in BROKEN] + [
+    (method, *BROKEN[place])
+    for method in ("chat.startStream", "chat.appendStream", "chat.stopStream")
+    for place in (0, 1, 8)
+]
+IDS = [f"{name}-{'-'.join(map(str, detail.values()))}" for name, detail in BROKEN]
+
+
+@pytest.mark.parametrize(("method", "name", "detail"), CALLS, ids=[f"{one[0]}-{one[1]}-{one[2]}" for one in CALLS])
+async def test_a_broken_call_leaves_one_whole_answer(
+    fake: FakeSlack, make_settings: MakeSettings, method: str, name: str, detail: dict[str, Any]
+) -> None:
+    """Whether Slack carried a call out or not before it broke: in the end there is one message, and it is whole."""
+    fake.fail(method, name, **detail)
+    script = at_once() if method == "chat.postMessage" else grows(fake)
+    async with serving(fake, make_settings(slack=slack_settings(fake)), script):
+        asked = fake.happen("app_mention")
+        (answer,) = await shown(fake, asked)
+        assert answer.shown.startswith(WHOLE)
+        assert answer.shown.count("word3") == 1
+        assert answer.buttons == ["fennel_feedback"]
+    assert len(fake.answers("C1", asked["ts"])) == 1
+
+
+@pytest.mark.parametrize(("name", "detail"), [BROKEN[1], BROKEN[8]], ids=["lost", "carried out"])
+async def test_a_broken_edit_is_done_again(
+    fake: FakeSlack, make_settings: MakeSettings, name: str, detail: dict[str, Any]
+) -> None:
+    """An edit that broke is made once more, in the same message."""
+    fake.fail("chat.startStream", "error", error="channel_type_not_supported")
+    fake.fail("chat.update", name, times=2, **detail)
+    async with serving(fake, make_settings(slack=slack_settings(fake)), grows(fake, 1)):
+        (answer,) = await shown(fake, fake.happen("app_mention"))
+        assert answer.shown.startswith(WHOLE)
+        await fake.eventually(lambda: len(entered(fake, "chat.update")) == 3)
+
+
+@pytest.mark.parametrize("method", ["chat.appendStream", "chat.stopStream"])
+@pytest.mark.parametrize("end", ["stream_expired", "stopped_by_user"])
+async def test_a_stream_that_ended_is_edited(
+    fake: FakeSlack, make_settings: MakeSettings, method: str, end: str
+) -> None:
+    """A stream that Slack or a person ended before us shows the whole answer all the same, in the same message."""
+    if method == "chat.stopStream" or end == "stream_expired":
+        fake.fail(method, end)
+    async with serving(fake, make_settings(slack=slack_settings(fake)), grows(fake)):
+        (answer,) = await shown(fake, fake.happen("app_mention"))
+        assert answer.shown.startswith(WHOLE)
+        assert answer.buttons == ["fennel_feedback"]
+
+
+@pytest.mark.parametrize("method", ["chat.stopStream", "chat.update"])
+async def test_a_deleted_answer_is_posted_anew(fake: FakeSlack, make_settings: MakeSettings, method: str) -> None:
+    """Someone deletes the message while it grows: the end of the answer is shown in a new one."""
+    fake.fail(method, "message_deleted")
+    if method == "chat.update":
+        fake.fail("chat.startStream", "error", error="channel_type_not_supported")
+    async with serving(fake, make_settings(slack=slack_settings(fake)), grows(fake, 1)):
+        (answer,) = await shown(fake, fake.happen("app_mention"))
+        assert answer.shown.startswith(WHOLE)
+
+
+@pytest.mark.parametrize("error", ["channel_not_found", "is_archived"])
+async def test_a_place_that_is_closed_harms_nobody_else(
+    fake: FakeSlack, make_settings: MakeSettings, error: str
+) -> None:
+    """An answer that Slack refuses for good is given up, and the next question is answered."""
+    fake.fail("chat.postMessage", "error", error=error)
+    async with serving(fake, make_settings(slack=slack_settings(fake)), at_once()):
+        refused = fake.happen("app_mention")
+        await fake.eventually(lambda: entered(fake, "chat.postMessage"))
+        (answer,) = await shown(fake, fake.happen("app_mention"))
+        assert answer.shown.startswith(WHOLE)
+        assert fake.answers("C1", refused["ts"]) == []
+
+
+async def test_a_workspace_without_markdown_blocks_gets_mrkdwn(fake: FakeSlack, make_settings: MakeSettings) -> None:
+    """Where Slack refuses our blocks, the answer comes in the markup that it always had."""
+    fake.fail("chat.postMessage", "error", error="invalid_blocks")
+    async with serving(fake, make_settings(slack=slack_settings(fake)), at_once("**Yes**, [here](https://x.org).")):
+        (answer,) = await shown(fake, fake.happen("app_mention"), ends=0)
+        assert answer.shown.startswith("*Yes*, <https://x.org|here>.")
+        assert "Holidays" in answer.shown
+
+
+# --- long answers
+
+
+@pytest.mark.parametrize(
+    ("unit", "letter", "how"),
+    [("characters", "汉", "at once"), ("utf16", "😀", "at once"), ("characters", "a", "growing")],
+)
+async def test_a_long_answer_is_several_messages(
+    monkeypatch: pytest.MonkeyPatch, make_settings: MakeSettings, unit: str, letter: str, how: str
+) -> None:
+    """An answer above Slack's limits comes whole, in order, the sources below its last part."""
+    remove_proxies(monkeypatch)
+    paragraphs = [f"{number}: {letter * 400}" for number in range(60)]
+    whole = "\n\n".join(paragraphs)
+    rules = Rules(ack_timeout_s=1.0, length_unit=unit)
+    with FakeSlack(time_scale=TIME_SCALE, rules=rules) as fake:
+        steps = [whole[:1_000], whole[:9_000]] if how == "growing" else []
+
+        async def script(client: redis.asyncio.Redis, question: Question) -> None:
+            for text in steps:
+                await publish(client, question, text)
+                await fake.eventually(lambda: seen(fake, question))
+            await finish(client, answered(question, whole))
+
+        async with serving(fake, make_settings(slack=slack_settings(fake)), script):
+            count = 5 if letter == "😀" else 3
+            answers = await shown(fake, fake.happen("app_mention"), count=count, ends=1)
+        shown_text = "\n\n".join(answer.shown for answer in answers)
+        assert [line for line in shown_text.splitlines() if line.endswith(letter * 400)] == paragraphs
+        assert [answer.buttons for answer in answers] == [[]] * (count - 1) + [["fennel_feedback"]]
+
+
+@pytest.mark.parametrize(("name", "detail"), BROKEN[::4], ids=IDS[::4])
+async def test_a_long_answer_that_breaks_in_its_middle_is_whole(
+    fake: FakeSlack, make_settings: MakeSettings, name: str, detail: dict[str, Any]
+) -> None:
+    """Whatever happens to the second of three messages, there are three in the end, each once."""
+    whole = "\n\n".join(f"{number}: {'a' * 400}" for number in range(60))
+
+    async def script(client: redis.asyncio.Redis, question: Question) -> None:
+        await publish(client, question, whole[:100])
+        await fake.eventually(lambda: seen(fake, question))
+        fake.fail("chat.postMessage", name, **detail)
+        await finish(client, answered(question, whole))
+
+    async with serving(fake, make_settings(slack=slack_settings(fake)), script):
+        answers = await shown(fake, fake.happen("app_mention"), count=3, ends=1)
+        text = "\n\n".join(answer.shown for answer in answers)
+        assert [f"{number}: aaa" in text for number in range(60)] == [True] * 60
+        assert len(answers) == 3
+
+
+# --- rates, and what must not be said
+
+
+async def test_many_answers_at_once_stay_below_the_rates(fake: FakeSlack, make_settings: MakeSettings) -> None:
+    """Thirty answers at once, all of them growing, come one and all, with no call above Slack's rates."""
+
+    async def script(client: redis.asyncio.Redis, question: Question) -> None:
+        for step in range(5):
+            await publish(client, question, "".join(WORDS[: step + 1]))
+            await asyncio.sleep(0.1)
+        await finish(client, answered(question, WHOLE))
+
+    async with serving(fake, make_settings(slack=slack_settings(fake)), script):
+        asked = [fake.happen("app_mention", channel=f"C{number % 5 + 1}") for number in range(30)]
+        for one in asked:
+            (answer,) = await shown(fake, one, timeout_s=30)
+            assert answer.shown.startswith(WHOLE)
+    assert fake.sends_above_rate() == []
+
+
+@pytest.mark.parametrize("how", ["at once", "growing"])
+async def test_nobody_is_called_and_nothing_is_loaded(fake: FakeSlack, make_settings: MakeSettings, how: str) -> None:
+    """Mentions of everyone, images and previews that a model may have made up do not reach the channel."""
+    evil = (
+        "Hi <!channel> &lt;!here&gt; @everyone `<!everyone>` ![x](https://evil.example/pixel.png) <!subteam^S1> done."
+    )
+    steps = ["Hi ", evil[:60], evil[:90]] if how == "growing" else []
+
+    async def script(client: redis.asyncio.Redis, question: Question) -> None:
+        for text in steps:
+            await publish(client, question, text)
+            await fake.eventually(lambda: seen(fake, question))
+        await finish(client, answered(question, evil))
+
+    async with serving(fake, make_settings(slack=slack_settings(fake)), script):
+        (answer,) = await shown(fake, fake.happen("app_mention"))
+        assert "done." in answer.shown
+        assert not answer.notifies_everyone
+        assert not any("<!" in edit.text for edit in answer.edits)
+        assert "evil.example" not in answer.shown
+    for post in entered(fake, "chat.postMessage"):
+        assert (post["unfurl_links"], post["unfurl_media"]) == (False, False)
