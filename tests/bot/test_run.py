@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
 import redis.asyncio
+import structlog
 
 from bot.__main__ import main
 from bot.platform import LinkDeadError, NotConfiguredError, PlatformError
@@ -106,6 +108,18 @@ def test_an_unknown_platform_is_answered_with_those_there_are(make_settings: Mak
     assert all(name in str(caught.value) for name in PLATFORMS)
 
 
+@pytest.fixture
+def logging_as_before() -> Iterator[None]:
+    """Take back what a program's start does to this process's logging."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+@pytest.mark.usefixtures("logging_as_before")
 def test_the_exit_code_tells_supervisord_what_to_do(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,0 +1,66 @@
+"""How the programs log."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from config.logging import configure_logging
+from config.settings import LogSettings
+
+
+@pytest.fixture(autouse=True)
+def as_before() -> Iterator[None]:
+    """Leave no other test with this one's logging."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+def logged(level: str, form: str) -> str:
+    """What an info, a debug and a library's info and warning look like."""
+    out = io.StringIO()
+    configure_logging(LogSettings.model_validate({"level": level, "format": form}), out)
+    structlog.get_logger("bot.x").info("taken in", id="q-1", place="中")
+    structlog.get_logger("bot.x").debug("detail")
+    logging.getLogger("redis").info("chatter")
+    logging.getLogger("redis").warning("trouble of %s", "redis")
+    return out.getvalue()
+
+
+def test_json_has_one_object_a_line() -> None:
+    """Each event is one JSON object with its time, level, logger and fields; libraries' warnings are too."""
+    ours, theirs = (json.loads(line) for line in logged("info", "json").splitlines())
+    assert ours.pop("timestamp").endswith("Z")
+    assert ours == {"event": "taken in", "id": "q-1", "place": "中", "level": "info", "logger": "bot.x"}
+    assert (theirs["event"], theirs["level"], theirs["logger"]) == ("trouble of redis", "warning", "redis")
+
+
+def test_the_level_is_ours_alone() -> None:
+    """Debug shows our own details, and never what a library would print of people's words."""
+    shown = logged("debug", "console")
+    assert "detail" in shown
+    assert "chatter" not in shown
+    assert "trouble of redis" in logged("error", "console")
+    assert "taken in" not in logged("warning", "console")
+
+
+def test_an_exception_is_logged_with_its_traceback() -> None:
+    """A fault can be found from the log, in either form."""
+    for form in ("json", "console"):
+        out = io.StringIO()
+        configure_logging(LogSettings.model_validate({"level": "info", "format": form}), out)
+        try:
+            raise ValueError("broken")
+        except ValueError:
+            structlog.get_logger("bot.x").exception("it broke")
+        assert "Traceback" in out.getvalue()
+        assert "ValueError: broken" in out.getvalue()
