@@ -27,8 +27,8 @@ from bot.platform import (
 from bot.platforms.lark import metrics
 from bot.platforms.lark.api import LarkApi
 from bot.platforms.lark.errors import (
-    CARD_REFUSED,
     MESSAGE_GONE,
+    PLACE_REFUSED,
     SEQUENCE_REJECTED,
     STREAMING_CLOSED,
     LarkRefusedError,
@@ -166,7 +166,7 @@ class Answers:
             try:
                 return await self._reply(question, send_uuid, "interactive", content), card_id
             except LarkRefusedError as error:
-                if error.code not in CARD_REFUSED:
+                if error.code in PLACE_REFUSED:
                     raise
                 self._fall_back("text", error)
                 _remember(self._plain, question.id, None)

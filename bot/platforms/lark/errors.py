@@ -17,8 +17,8 @@ MESSAGE_GONE = frozenset({230005, 230011, 230017, 230031, 230050, 230110})
 """The message cannot be changed any more: recalled, deleted, or too old."""
 STREAMING_CLOSED = frozenset({200850, 300309})
 SEQUENCE_REJECTED = 300317
-CARD_REFUSED = frozenset({11310, 200621, 200570, 200860, 230001, 230025, 230054, 230099})
-"""The platform does not want to show this card; it may show the same as plain text."""
+PLACE_REFUSED = MESSAGE_GONE | {230002, 230006, 230013, 230018, 230027, 99991672, 99991679}
+"""Nothing may be said here, in whatever form. Any other refusal of a card may be one of its form: text is tried then."""
 
 _WORDS = {
     10003: "the app id or the app secret is wrong (FENNEL_LARK__APP_ID, FENNEL_LARK__APP_SECRET)",

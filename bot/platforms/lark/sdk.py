@@ -2,7 +2,7 @@
 
 ``import lark_oapi`` runs 10 000 modules, one for each object of Lark's whole API: seconds, and 130 MB. Its WebSocket
 client needs 65 of them, and the dispatcher of events only as the name of a type. So that client is imported with empty
-packages in the place of those whose ``__init__`` would draw in everything. docs/adr/0006-lark-sdk-in-part.md
+packages in the place of those whose ``__init__`` would draw in everything. docs/adr/0007-lark-sdk-in-part.md
 """
 
 from __future__ import annotations

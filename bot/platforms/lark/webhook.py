@@ -54,8 +54,8 @@ class Seal:
 
     def check_signature(self, timestamp: str, nonce: str, signature: str, raw: bytes, now_s: float) -> None:
         """Raises ForgedError when the signature is wrong, or the request is too old or from the future."""
-        proof = hashlib.sha256(timestamp.encode() + nonce.encode() + self._encrypt_key + raw).hexdigest()
-        if not hmac.compare_digest(proof.encode(), signature.encode()):
+        proof = hashlib.sha256(_bytes(timestamp) + _bytes(nonce) + self._encrypt_key + raw).hexdigest()
+        if not hmac.compare_digest(proof.encode(), _bytes(signature)):
             raise ForgedError("signature")
         # The signature covers the time, so that it is a number unless Lark itself says otherwise.
         if not timestamp.isdecimal() or abs(now_s - int(timestamp)) > CLOCKS_APART_MAX_S:
@@ -66,13 +66,13 @@ class Seal:
         try:
             sealed = json.loads(raw)["encrypt"]
             event = json.loads(self._decrypt(base64.b64decode(sealed, validate=True)))
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise ForgedError("encryption", 400) from error
         if not isinstance(event, dict):
             raise ForgedError("encryption", 400)
         header = event.get("header")
         token = header.get("token") if isinstance(header, dict) else event.get("token")
-        if not hmac.compare_digest(self._token, str(token).encode("utf-8", "replace")):
+        if not hmac.compare_digest(self._token, _bytes(str(token))):
             raise ForgedError("token")
         return event
 
@@ -86,6 +86,11 @@ class Seal:
         if not 1 <= padding <= 16 or padded[-padding:] != bytes([padding]) * padding:
             raise ValueError("wrong padding")
         return padded[:-padding]
+
+
+def _bytes(text: str) -> bytes:
+    """What a stranger sent, whatever it is."""
+    return text.encode("utf-8", "replace")
 
 
 class Webhook:

@@ -194,7 +194,6 @@ async def test_without_redis_the_event_comes_again(
 
 
 SEND_FAULTS = [
-    ("card.create", "html", {}),
     ("card.create", "rate_limited", {}),
     ("card.create", "code", {"code": 99991672}),
     ("message.reply", "commit_then_drop", {}),
@@ -205,6 +204,7 @@ SEND_FAULTS = [
     ("message.reply", "rate_limited", {}),
     ("message.reply", "code", {"code": 230020}),
     ("message.reply", "code", {"code": 230099}),
+    ("message.reply", "code", {"code": 239999}),
     ("element.content", "code", {"code": 300309}),
     ("element.content", "html", {}),
     ("card.update", "commit_then_drop", {}),

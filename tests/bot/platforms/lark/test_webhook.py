@@ -160,3 +160,12 @@ def test_what_does_not_open_is_refused(sealed: Any) -> None:
     """Rubbish in place of an encrypted event is a refusal, and not a crash."""
     with pytest.raises(ForgedError):
         Seal("key", "token").open(b'{"encrypt": "%s"}' % sealed.encode())
+
+
+def test_bytes_of_a_stranger_are_refused_and_do_no_harm() -> None:
+    """Headers that are no text, and a document nested without end, are refusals too."""
+    seal = Seal("key", "token")
+    with pytest.raises(ForgedError):
+        seal.check_signature("\udcff", "\udcff", "\udcff", b"", 0)
+    with pytest.raises(ForgedError):
+        seal.open(b"[" * 200_000)
