@@ -17,7 +17,7 @@ import structlog
 from bot.platform import Reply, SendAmbiguousError, SendLaterError, SendRefusedError
 from bot.platforms.wecom import metrics
 from bot.platforms.wecom.events import PLATFORM
-from bot.platforms.wecom.link import OK, TOO_OFTEN, Ack, WeComLink, new_req_id
+from bot.platforms.wecom.link import OK, TOO_OFTEN, Ack, UnansweredError, WeComLink, new_req_id
 from bot.platforms.wecom.markup import CONTENT_BYTES, neutral, split
 from bot.platforms.wecom.pace import Kind, Pace
 from bot.platforms.wecom.records import Record, Records
@@ -27,8 +27,8 @@ from contract.question import Question
 INVALID_REQ_ID = 846605
 STREAM_EXPIRED = 846608
 BUSY_AGAIN_S = 5.0
-TRIES_OF_A_PUSH = 2
-"""The second one is marked; a third would be noise."""
+TRIES_OF_A_PUSH = 3
+"""Each but the first is marked. A third is made only where the link broke, or we died, at the second."""
 PART_BYTES = CONTENT_BYTES - NOTES_BYTES
 
 log = structlog.get_logger(__name__)
@@ -191,7 +191,7 @@ class Answer:
     async def _push(self, text: str, record: Record) -> None:
         """Write a new message. It cannot be looked up: one whose sending broke is sent once more, marked."""
         if record.tries >= TRIES_OF_A_PUSH:
-            raise SendRefusedError("WeCom confirmed none of two tries to send the answer")
+            raise SendRefusedError("WeCom confirmed no try to send the answer in a new message")
         if record.tries:
             await self._wire.link.check()
             text = f"{self._say('maybe')}\n\n{text}"
@@ -203,6 +203,10 @@ class Answer:
             ack = await self._request("aibot_send_msg", new_req_id("aibot_send_msg"), body)
         except SendLaterError:
             await self._write(record)
+            raise
+        except UnansweredError:
+            if record.tries:
+                await self._write(replace(record, tries=TRIES_OF_A_PUSH))
             raise
         if ack.errcode == OK:
             await self._write(record.part_shown())

@@ -118,8 +118,9 @@ class WeComCallback(Platform):
         question = await self._streams.question(stream_id)
         if question is None:
             return None
-        now = await self._stream_now(question, late=False)
-        return now or _stream(stream_id, phrase(question.language, "thinking"), finish=False)
+        # Never with a finish, not even to a call that comes again late: the end belongs to the polls, which count it.
+        text = await self._streams.text(stream_id) or phrase(question.language, "thinking")
+        return _stream(stream_id, text, finish=False)
 
     async def _hand_over(self, event: Any) -> None:
         if self._receive is None:
@@ -136,9 +137,6 @@ class WeComCallback(Platform):
         if question is None:
             return None
         late = time.time() > question.asked_at_s + self._times.rotate_after_s
-        return await self._stream_now(question, late=late)
-
-    async def _stream_now(self, question: Question, *, late: bool) -> Body | None:
         what, text = await self._streams.poll(question.id, late=late)
         if what == "unknown":
             return None

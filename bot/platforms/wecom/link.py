@@ -63,6 +63,10 @@ class Ack:
         return f"{self.errcode} {self.errmsg}"
 
 
+class UnansweredError(SendAmbiguousError):
+    """The link holds and no answer came: WeCom most likely has the frame. Where the link broke, nobody knows."""
+
+
 class WeComLink:
     """Keeps one bot's connection. `take` is given each callback, in order, and must not wait."""
 
@@ -108,7 +112,8 @@ class WeComLink:
     async def request(self, command: str, req_id: str, body: Mapping[str, Any]) -> Ack:
         """Send a frame and return its answer; frames of one req_id go one after another.
 
-        Raises SendLaterError where the link is down and nothing was sent, SendAmbiguousError where no answer came.
+        Raises SendLaterError where the link is down and nothing was sent, SendAmbiguousError where it broke,
+        UnansweredError where no answer came in time.
         """
         turn = self._turns.setdefault(req_id, asyncio.Lock())
         async with turn:
@@ -233,7 +238,7 @@ class WeComLink:
                 answer = await future
         except TimeoutError as error:
             self._unanswered[req_id] = self._unanswered.get(req_id, 0) + 1
-            raise SendAmbiguousError(f"WeCom did not answer within {self._times.answer_s:g} s") from error
+            raise UnansweredError(f"WeCom did not answer within {self._times.answer_s:g} s") from error
         except (aiohttp.ClientError, OSError) as error:
             raise SendAmbiguousError(f"the link to WeCom broke: {error}") from error
         finally:

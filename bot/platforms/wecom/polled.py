@@ -99,6 +99,10 @@ class PolledStreams:
         what, text = await self._eval(_POLL, question_id, "1" if late else "0")
         return str(what), str(text)
 
+    async def text(self, question_id: str) -> str:
+        """What the stream shows at the next poll; empty before anything was laid out."""
+        return str(await self._redis.hget(_key(question_id), "text") or "")
+
     async def give_up(self, question_id: str) -> Polled:
         """No poll comes any more; says whether one took the end at the last moment."""
         return Polled.from_flat(await self._eval(_GIVE_UP, question_id))

@@ -154,7 +154,7 @@ async def test_a_start_that_breaks_is_done_again_in_the_same_stream(
     fake: FakeWeCom, make_settings: MakeSettings, valkey: ValkeyServer, fault: str
 ) -> None:
     """A first send that broke, or was answered late, is repeated with the stream's id and gives no second bubble."""
-    fake.fail("aibot_respond_msg", fault, delay_s=12)
+    fake.fail("aibot_respond_msg", fault, delay_s=25)
     async with linked_bot(fake, make_settings()):
         message_id = await say(fake)
         await when(fake, lambda: fake.replies_to(message_id))
@@ -171,8 +171,8 @@ async def test_a_late_answer_to_an_earlier_frame_is_not_taken_for_the_ends(
         message_id = await say(fake)
         await when(fake, lambda: fake.replies_to(message_id))
         question = await until(lambda: take(redis_client))
-        # 12 s on the platform's clock are 0.6 s: the next frame has gone out by then, and gets no answer of its own.
-        fake.fail("aibot_respond_msg", "slow", delay_s=12)
+        # 25 s on the platform's clock are 1.25 s: the next frame has gone out by then, and gets no answer of its own.
+        fake.fail("aibot_respond_msg", "slow", delay_s=25)
         await publish(redis_client, question, "先装")
         await when(fake, lambda: fake.replies_to(message_id)[0].content == "先装")
         fake.fail("aibot_respond_msg", "drop")
@@ -186,7 +186,7 @@ async def test_an_answer_of_eight_minutes_arrives_whole(
     make_fake: MakeFake, make_settings: MakeSettings, redis_client: redis.asyncio.Redis
 ) -> None:
     """Before its six minutes are over the stream is finished with what there is; the rest follows in one message."""
-    fake = make_fake(0.005)
+    fake = make_fake(0.01)
     async with linked_bot(fake, make_settings(bot={"delivery_interval_s": 0.1})):
         message_id = await say(fake)
         question = await until(lambda: take(redis_client))
@@ -278,6 +278,23 @@ async def test_a_new_message_whose_sending_broke_is_sent_at_most_once_more(
     unmarked = 0 if fault == "drop" else 1
     assert len(contents) == unmarked + 1
     assert contents[-1].startswith("（可能重复")
+
+
+async def test_a_new_message_is_not_lost_when_the_link_breaks_twice(
+    fake: FakeWeCom, make_settings: MakeSettings, redis_client: redis.asyncio.Redis
+) -> None:
+    """Where the link breaks at the marked try too, nobody knows that it arrived: it is sent until it is confirmed."""
+    async with linked_bot(fake, make_settings()):
+        await say(fake)
+        question = await until(lambda: take(redis_client))
+        await when(fake, lambda: fake.bot_messages(GROUP))
+        await asyncio.to_thread(fake.do, "skip", seconds=400)
+        fake.fail("aibot_send_msg", "abort", times=2)
+        await finish(redis_client, echo(question))
+        await until(lambda: nothing_is_open(redis_client))
+        assert await redis_client.hget(names.delivery_key(question.id), "state") == "done"
+    contents = [shown.content for shown in fake.bot_messages(GROUP) if shown.via == "push"]
+    assert [content.startswith("（可能重复") for content in contents] == [False, True, True]
 
 
 async def test_an_answer_that_is_never_confirmed_is_given_up_after_two_messages(

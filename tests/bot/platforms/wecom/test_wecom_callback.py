@@ -299,7 +299,7 @@ async def test_an_answer_of_eight_minutes_arrives_whole(
     make_fake: MakeFake, make_settings: MakeSettings, redis_client: redis.asyncio.Redis
 ) -> None:
     """The stream is finished before WeCom stops asking; the rest goes to the response URL, once."""
-    fake = make_fake(0.005)
+    fake = make_fake(0.01)
     async with called_bot(fake, make_settings()):
         message_id = await say(fake)
         question = await until(lambda: take(redis_client))

@@ -110,7 +110,7 @@ async def test_a_link_whose_pings_are_not_answered_is_opened_anew(
 async def test_one_ping_without_an_answer_changes_nothing(fake: FakeWeCom, make_settings: MakeSettings) -> None:
     """A single missed ping is forgiven."""
     fake.fail("ping", "mute")
-    async with linked_bot(fake, make_settings(), heartbeat_s=0.1, answer_s=0.2):
+    async with linked_bot(fake, make_settings(), heartbeat_s=0.1, answer_s=1.0):
         await when(fake, lambda: sum(line.kind == "ping" for line in fake.journal) >= 3)
     assert subscriptions(fake) == 1
 

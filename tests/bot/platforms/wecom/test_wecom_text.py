@@ -203,7 +203,7 @@ def test_an_end_finds_room_when_everything_else_has_to_wait() -> None:
     assert seen[0] == [False, False, False]
     assert seen[6] == [True, False, False]
     assert seen[8] == [True, True, False]
-    assert 59 < pace.wait_s("c", "end") <= 60
+    assert 60 < pace.wait_s("c", "end") <= 61
     assert pace.wait_s("another chat", "end") == 0
 
 
