@@ -148,6 +148,7 @@ class Answers:
 
     async def _send_part(self, question: Question, number: int, face: Face) -> Part:
         """Send one message, or find it sent; under another uuid where an earlier one was deleted since."""
+        since_s = time.monotonic()
         for generation in range(TRIES):
             item, card_id = await self._post(question, f"{question.id}-{number}-{generation}", face)
             if not item.get("deleted"):
@@ -155,7 +156,7 @@ class Answers:
         part = Part.found(item)
         if question.id not in self._doubtful:
             part.card_id, part.shown = card_id, face
-            part.streaming_since_s = time.monotonic() if face.growing and card_id else None
+            part.streaming_since_s = since_s if face.growing and card_id else None
         return part
 
     async def _post(self, question: Question, send_uuid: str, face: Face) -> tuple[Json, str]:
@@ -250,10 +251,12 @@ class Answers:
     async def _open_streaming(self, question: Question, part: Part) -> None:
         """Open streaming mode, anew where it is open."""
         part.streaming_since_s = None
+        # From before the call: Lark's clock may start at any time during it.
+        since_s = time.monotonic()
         for mode in (False, True):
             settings = json.dumps({"config": {"streaming_mode": mode}})
             await self._operate(question, part, "card.settings", "PATCH", "/settings", {"settings": settings})
-        part.streaming_since_s = time.monotonic()
+        part.streaming_since_s = since_s
 
     async def _replace(self, shown: Shown, part: Part, face: Face) -> None:
         """Put a whole card in the place of what is shown: by CardKit, or as the message's new content."""

@@ -18,7 +18,7 @@ MESSAGE_GONE = frozenset({230005, 230011, 230017, 230031, 230050, 230110})
 STREAMING_CLOSED = frozenset({200850, 300309})
 SEQUENCE_REJECTED = 300317
 PLACE_REFUSED = MESSAGE_GONE | {230002, 230006, 230013, 230018, 230027, 99991672, 99991679}
-"""Nothing may be said here, in whatever form. Any other refusal of a card may be one of its form: text is tried then."""
+"""Nothing may be said here, in any form. Any other refusal of a card may be one of its form: text is tried then."""
 
 _WORDS = {
     10003: "the app id or the app secret is wrong (FENNEL_LARK__APP_ID, FENNEL_LARK__APP_SECRET)",
