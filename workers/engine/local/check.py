@@ -14,7 +14,7 @@ from workers.engine.local.slots import SlotDecoder
 
 log = logging.getLogger(__name__)
 
-SHORT_PROMPT, LONG_PROMPT, CHUNK, STEPS = 11, 37, 20, 3
+SHORT_PROMPT, LONG_PROMPT, CHUNK, STEPS = 11, 37, 20, 2
 # Of the largest logit. Rounding in float32 is far below; bfloat16 keeps 8 bits and layers add up.
 TOLERANCE = {torch.float32: 1e-3, torch.float16: 2e-2, torch.bfloat16: 1e-1}
 LOOSEST = max(TOLERANCE.values())

@@ -12,10 +12,8 @@ instructions that stand before every question are read once. Keys and values at 
 from __future__ import annotations
 
 import itertools
-import math
 from typing import Any
 
-import numpy
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
@@ -24,6 +22,8 @@ from transformers.cache_utils import Cache
 
 from workers.engine.local.decoder import Decoder
 
+Pair = tuple[Tensor, Tensor]
+FIRST_ROOM_TOKENS = 256
 _numbers = itertools.count()
 # What modules hand on to their attention and what changes nothing there.
 HARMLESS = frozenset({"position_ids", "cache_position", "use_cache", "logits_to_keep", "is_causal"})
@@ -37,7 +37,8 @@ class SlotCache(Cache):  # type: ignore[misc]  # transformers is untyped to mypy
     """Keys and values of all rows, and of the prompt that is being read.
 
     One pair of tensors a layer and place, of shape [rows, key heads, tokens, head size], made at the layer's first
-    use, since only the layer knows its sizes. Zeros, because what is masked is still multiplied by nought.
+    use, since only the layer knows its sizes, and made longer when a longer sequence comes.
+    Zeros, because what is masked is still multiplied by nought.
     """
 
     def __init__(self, slots: int, max_tokens: int) -> None:
@@ -48,23 +49,22 @@ class SlotCache(Cache):  # type: ignore[misc]  # transformers is untyped to mypy
         self.read = 0  # tokens of the prompt that are in the slot for reading
         self.lengths: list[int] = []  # tokens in each row
         self.positions = torch.empty(0, dtype=torch.long)  # the next position of each row
-        self._rows: dict[int, tuple[Tensor, Tensor]] = {}
-        self._slot: dict[int, tuple[Tensor, Tensor]] = {}
+        self._rows: dict[int, Pair] = {}
+        self._slot: dict[int, Pair] = {}
 
     def update(
         self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args: Any, **kwargs: Any
     ) -> tuple[Tensor, Tensor]:
         """Store what the layer has computed for the new tokens; returns views of all that it may look at."""
         del args, kwargs  # other caches' options
-        if layer_idx not in self._slot:
-            self._make(layer_idx, key_states, value_states)
-        stored = self._slot[layer_idx] if self.reading else self._rows[layer_idx]
         if self.reading:
             end = self.read + key_states.shape[2]
+            stored = self._fitting(self._slot, 1, layer_idx, end, (key_states, value_states))
             for tensor, states in zip(stored, (key_states, value_states), strict=True):
                 tensor[:, :, self.read : end] = states
             return stored[0][:, :, :end], stored[1][:, :, :end]
         count, end = len(self.lengths), max(self.lengths) + 1
+        stored = self._fitting(self._rows, self.slots, layer_idx, end, (key_states, value_states))
         rows = torch.arange(count, device=key_states.device)
         for tensor, states in zip(stored, (key_states, value_states), strict=True):
             tensor[rows, :, self.positions] = states[:, :, 0]
@@ -78,8 +78,9 @@ class SlotCache(Cache):  # type: ignore[misc]  # transformers is untyped to mypy
     def append_row(self) -> None:
         """The prompt that has been read becomes the last row."""
         row = len(self.lengths)
-        for layer, (keys, values) in self._slot.items():
-            for tensor, source in zip(self._rows[layer], (keys, values), strict=True):
+        for layer, read in self._slot.items():
+            stored = self._fitting(self._rows, self.slots, layer, self.read, read)
+            for tensor, source in zip(stored, read, strict=True):
                 tensor[row, :, : self.read] = source[0, :, : self.read]
         self.lengths.append(self.read)
 
@@ -98,9 +99,19 @@ class SlotCache(Cache):  # type: ignore[misc]  # transformers is untyped to mypy
         self.lengths[row] = self.lengths[last]
         self.lengths.pop()
 
-    def _make(self, layer: int, keys: Tensor, values: Tensor) -> None:
-        for place, count in ((self._slot, 1), (self._rows, self.slots)):
-            place[layer] = (_zeros(count, self.max_tokens, keys), _zeros(count, self.max_tokens, values))
+    def _fitting(self, place: dict[int, Pair], rows: int, layer: int, tokens: int, like: Pair) -> Pair:
+        """A layer's tensors in a place, with room for `tokens` a row; `like` has their heads, sizes and kind."""
+        stored = place.get(layer)
+        room = stored[0].shape[2] if stored else 0
+        if stored and room >= tokens:
+            return stored
+        # By half as much again each time, so that growing is rare.
+        longer = min(self.max_tokens, max(tokens, room * 3 // 2, FIRST_ROOM_TOKENS))
+        keys, values = (one.new_zeros(rows, one.shape[1], longer, one.shape[3]) for one in like)
+        if stored:
+            keys[:, :, :room], values[:, :, :room] = stored
+        place[layer] = (keys, values)
+        return place[layer]
 
 
 class SlotDecoder(Decoder):
@@ -233,16 +244,6 @@ class SlotDecoder(Decoder):
                     mask &= seen > own - window
                 self._masks[window] = mask
         return self._masks[window]
-
-
-def _zeros(rows: int, tokens: int, like: Tensor) -> Tensor:
-    """Zeros for `tokens` keys or values a row, of the size and kind of `like`, which has them for some."""
-    shape = (rows, like.shape[1], tokens, like.shape[3])
-    if like.device.type != "cpu":
-        return like.new_zeros(shape)
-    # Memory that numpy asks to be zero is the system's until it is written to, and most slots are never full.
-    size_bytes = math.prod(shape) * like.dtype.itemsize
-    return torch.from_numpy(numpy.zeros(size_bytes, numpy.uint8)).view(like.dtype).view(shape)
 
 
 def _common(one: list[int], other: list[int]) -> int:

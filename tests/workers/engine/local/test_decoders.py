@@ -162,6 +162,28 @@ def test_a_released_slot_is_cleared() -> None:
     assert answers == [wanted]
 
 
+def test_memory_grows_with_what_comes() -> None:
+    """Slots have room for what came so far; longer sequences make them longer, and change no tokens."""
+    model = make("llama")
+    asked = prompts(240, 30, 500)
+    wanted = [generate(model, prompt, NEW_TOKENS) for prompt in asked]
+    decoder = SlotDecoder(model, 3, 600)
+    answers = [[read(decoder, prompt)] for prompt in asked[:2]]
+    rooms = [decoder._cache._rows[0][0].shape[2]]
+    for _ in range(NEW_TOKENS - 1):
+        decode(decoder, answers)
+    rooms.append(decoder._cache._rows[0][0].shape[2])
+    answers.append([read(decoder, asked[2])])
+    decoder.release(1)
+    answers[1] = answers.pop()
+    rooms.append(decoder._cache._rows[0][0].shape[2])
+    finished = list(answers[0])
+    for _ in range(NEW_TOKENS - 1):
+        decode(decoder, answers)
+    assert [finished, answers[1]] == [wanted[0], wanted[2]]
+    assert rooms == [256, 384, 576]
+
+
 def test_a_wrong_decoder_is_found_out(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     """Where the slots compute something else than the model, the trial at load notices, and the model keeps its way."""
     model = make("llama")

@@ -1,0 +1,276 @@
+"""How fast the engine answers: many questions at once, one after another, first text, start-up and memory.
+
+``python -m benchmarks.engine``: the engine in float32 and int8 beside `generate` of transformers, on the same prompts.
+Each subject runs in a process of its own, and they take turns. Answers are compared with those of `generate`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import multiprocessing
+import random
+import resource
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+from rich.progress import track
+
+from benchmarks.report import print_table, write_results
+from config.settings import EngineSettings, load_settings
+from workers.engine.engine import ChatTurn, GenerationRequest
+from workers.engine.supervisor import EngineSupervisor
+
+GENERATE, FLOAT32, INT8 = "generate, float32", "engine, float32", "engine, int8"
+MANY, AT_ONCE = 16, 8
+RAG_PROMPT_WORDS, FIRST_TEXT_PROMPT_WORDS = 240, 370  # some 270 and 400 tokens in the chat template
+NEW_TOKENS = (16, 96)
+ROUNDS = 3
+WORD_LIST = (
+    "the a of to in and is for on with at by from as it that this be are was time year people way day man "
+    "thing world life hand part child eye woman place work week case point company number group problem "
+    "fact water room area money story month lot right study book word business issue side kind head house "
+    "service friend power hour game line end law car city name team minute idea body information back "
+    "parent face others level office "
+)
+WORDS = WORD_LIST.split()
+
+
+@dataclass(frozen=True)
+class Workload:
+    """The prompts of one round: fresh each round, the same for each subject."""
+
+    many: tuple[GenerationRequest, ...]
+    eight: tuple[GenerationRequest, ...]
+    first_text: tuple[GenerationRequest, ...]
+
+
+def make_workload(seed: int) -> Workload:
+    """Random words; answers of random length, 55 tokens on average."""
+    chance = random.Random(seed)
+
+    def ask(name: str, words: int, new_tokens: int) -> GenerationRequest:
+        text = " ".join(chance.choices(WORDS, k=words))
+        return GenerationRequest(name, (ChatTurn("user", text),), new_tokens)
+
+    def around(words: int) -> int:
+        return chance.randint(round(words * 0.8), round(words * 1.2))
+
+    return Workload(
+        tuple(ask(f"many-{n}", around(RAG_PROMPT_WORDS), chance.randint(*NEW_TOKENS)) for n in range(MANY)),
+        tuple(ask(f"eight-{n}", around(RAG_PROMPT_WORDS), 55) for n in range(AT_ONCE)),
+        tuple(ask(f"first-{n}", FIRST_TEXT_PROMPT_WORDS, 2) for n in range(3)),
+    )
+
+
+# --- in the process of a subject
+
+
+class Subject:
+    """The engine as it is, but for answers that go on to their full length."""
+
+    def __init__(self, settings: EngineSettings, models_folder: Path, slots: int) -> None:
+        from workers.engine.engines.transformers import TransformersEngine
+
+        self._engine = TransformersEngine(settings, models_folder, slots)
+        self._engine.load(lambda what, share: None)
+        assert self._engine._model is not None
+        self._engine._model.chat.stop_tokens = frozenset()
+
+    def answer(self, requests: Sequence[GenerationRequest]) -> tuple[float, list[float], list[str]]:
+        """Answer all at once: the time it took, the times to their first text, and the texts."""
+        texts = {request.id: "" for request in requests}
+        first_s: dict[str, float] = {}
+        started_s = time.perf_counter()
+        for request in requests:
+            self._engine.add(request)
+        while self._engine.busy:
+            for event in self._engine.step():
+                assert event.finish in (None, "length"), event
+                texts[event.id] += event.text
+                first_s.setdefault(event.id, time.perf_counter() - started_s)
+        return time.perf_counter() - started_s, list(first_s.values()), list(texts.values())
+
+
+class GenerateSubject:
+    """`generate` of transformers, one question after another."""
+
+    def __init__(self, settings: EngineSettings, models_folder: Path, slots: int) -> None:
+        import torch
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        from workers.engine.local.chat import ChatFormat
+        from workers.engine.local.loading import default_threads
+        from workers.engine.local.weights import find_weights
+
+        del slots
+        torch.set_num_threads(settings.threads or default_threads())
+        folder = find_weights(settings.model, models_folder, lambda what, share: None)
+        self._tokenizer = AutoTokenizer.from_pretrained(folder)
+        self._model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+        self._chat = ChatFormat(self._tokenizer, self._model.generation_config, settings.model)
+        self._tensor = torch.tensor
+
+    def answer(self, requests: Sequence[GenerationRequest]) -> tuple[float, list[float], list[str]]:
+        """Answer one after another; a first text is there when its whole answer is."""
+        started_s = time.perf_counter()
+        ended_s, texts = [], []
+        for request in requests:
+            ids = self._tensor([self._chat.tokens(request.turns)])
+            output = self._model.generate(
+                ids,
+                attention_mask=ids.ne(-1),
+                max_new_tokens=request.max_new_tokens,
+                eos_token_id=None,
+                do_sample=False,
+                pad_token_id=0,
+            )
+            texts.append(self._tokenizer.decode(output[0, ids.shape[1] :], skip_special_tokens=True))
+            ended_s.append(time.perf_counter() - started_s)
+        return time.perf_counter() - started_s, ended_s, texts
+
+
+_subjects: list[Subject | GenerateSubject] = []
+
+
+def prepare(kind: str, settings: EngineSettings, models_folder: Path) -> None:
+    """Load the one subject of this process."""
+    make: Callable[..., Subject | GenerateSubject] = GenerateSubject if kind == GENERATE else Subject
+    _subjects.append(make(settings, models_folder, MANY))
+
+
+def measure(seed: int) -> dict[str, Any]:
+    """The figures of one round."""
+    (subject,) = _subjects
+    work = make_workload(seed)
+    many_s, first_s, texts = subject.answer(work.many)
+    return {
+        "many_s": many_s,
+        "tokens_per_s": sum(one.max_new_tokens for one in work.many) / many_s,
+        "first_text_p50_s": statistics.median(first_s),
+        "first_text_max_s": max(first_s),
+        "one_after_another_s": sum(subject.answer([one])[0] for one in work.eight),
+        "at_once_s": subject.answer(work.eight)[0],
+        "alone_first_text_s": min(subject.answer([one])[1][0] for one in work.first_text),
+        "memory_mb": psutil.Process().memory_info().rss / 1e6,
+        "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3,
+        "texts": texts,
+    }
+
+
+# --- in the main process
+
+
+def measure_start(settings: EngineSettings, models_folder: Path) -> float:
+    """Seconds from the start of an engine process to its readiness."""
+    supervisor = EngineSupervisor(settings, models_folder, slots=AT_ONCE)
+    started_s = time.perf_counter()
+    supervisor.start()
+    took_s = time.perf_counter() - started_s
+    supervisor.stop()
+    return took_s
+
+
+def measure_subjects(
+    settings: EngineSettings, models_folder: Path, seeds: Sequence[int]
+) -> dict[str, list[dict[str, Any]]]:
+    """All rounds of all subjects, in turn, so that whatever else the machine does meets each of them."""
+    spawn = multiprocessing.get_context("spawn")
+    with contextlib.ExitStack() as stack:
+        pools = {}
+        for kind in (GENERATE, FLOAT32, INT8):
+            own = settings.model_copy(update={"dtype": "int8" if kind == INT8 else "float32"})
+            pool = ProcessPoolExecutor(1, spawn, initializer=prepare, initargs=(kind, own, models_folder))
+            pools[kind] = stack.enter_context(pool)
+        rounds: dict[str, list[dict[str, Any]]] = {kind: [] for kind in pools}
+        for seed in track(seeds, description="measuring"):
+            for kind, pool in pools.items():
+                rounds[kind].append(pool.submit(measure, seed).result())
+    return rounds
+
+
+def median_of(rounds: Sequence[dict[str, Any]], generated: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """A subject's figures, each the median of its rounds."""
+    figures: dict[str, Any] = {
+        name: statistics.median(one[name] for one in rounds) for name in rounds[0] if name != "texts"
+    }
+    figures["same_as_generate"] = same_answers([one["texts"] for one in rounds], [one["texts"] for one in generated])
+    return figures
+
+
+def same_answers(one: Sequence[Sequence[str]], other: Sequence[Sequence[str]]) -> str:
+    """How many answers of two subjects are the same text."""
+    pairs = [pair for mine, theirs in zip(one, other, strict=True) for pair in zip(mine, theirs, strict=True)]
+    return f"{sum(mine == theirs for mine, theirs in pairs)}/{len(pairs)}"
+
+
+def report(results: dict[str, dict[str, Any]], starts: dict[str, float]) -> None:
+    """Print the tables."""
+    base = results[GENERATE]
+    print_table(
+        f"{MANY} questions at once, some 270 tokens of prompt and 55 of answer each",
+        ["", "seconds", "tokens/s", "× generate", "first text p50 s", "max s", "as generate's"],
+        [
+            [
+                kind,
+                one["many_s"],
+                one["tokens_per_s"],
+                base["many_s"] / one["many_s"],
+                one["first_text_p50_s"],
+                one["first_text_max_s"],
+                one["same_as_generate"],
+            ]
+            for kind, one in results.items()
+        ],
+    )
+    print_table(
+        "a few",
+        ["", "8 one after another s", "8 at once s", "400-token prompt: first text s", "memory MB", "peak MB"],
+        [
+            [
+                kind,
+                one["one_after_another_s"],
+                one["at_once_s"],
+                one["alone_first_text_s"],
+                one["memory_mb"],
+                one["peak_memory_mb"],
+            ]
+            for kind, one in results.items()
+        ],
+    )
+    print_table("start", ["", "seconds to ready"], [[name, took_s] for name, took_s in starts.items()])
+
+
+def main() -> None:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="smollm2-135m", help="as in the setting engine.model")
+    parser.add_argument("--threads", type=int, default=0, help="as in the setting engine.threads")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="fresh prompts each; medians are reported")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--name", default="engine", help="of the results file")
+    wanted = parser.parse_args()
+    changes = {"kind": "transformers", "model": wanted.model, "device": "cpu", "threads": wanted.threads}
+    base = load_settings().engine.model_copy(update=changes)
+    seeds = range(wanted.seed, wanted.seed + wanted.rounds)
+    with tempfile.TemporaryDirectory() as folder:
+        models_folder = Path(folder)
+        starts = {
+            "first of all, unpacks the model": measure_start(base, models_folder),
+            "later": min(measure_start(base, models_folder) for _ in range(2)),
+        }
+        rounds = measure_subjects(base, models_folder, seeds)
+    results = {kind: median_of(own, rounds[GENERATE]) for kind, own in rounds.items()}
+    report(results, starts)
+    write_results(wanted.name, {"model": wanted.model, "threads": wanted.threads, "starts": starts, **results})
+
+
+if __name__ == "__main__":
+    main()
