@@ -44,7 +44,7 @@ chaos: venv ## kill everything at random and see whether every question is answe
 	$(BIN)/python -m tests.chaos --events $(or $(EVENTS),1500) $(if $(SEED),--seed $(SEED))
 
 test-gpu: venv ## the tests that need a GPU, on a machine that has one
-	$(BIN)/python -m pytest -m gpu tests
+	$(BIN)/python -m pytest -m gpu tests --junitxml=benchmarks/results/gpu-tests.xml
 
 up: venv ## start everything and leave it running
 	@$(BIN)/fennel up --wait
