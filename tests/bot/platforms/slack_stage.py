@@ -18,7 +18,7 @@ from bot.reply_slot import AtStep, go_on
 from config.settings import Settings
 from contract.answer import Citation, FinalAnswer, Outcome
 from contract.question import Question
-from tests.bot.answering import CITATION, answering, take
+from tests.bot.answering import CITATION, echo, finish, take
 from tests.bot.conftest import running_bot
 from tests.fakes.slack import FakeSlack
 from tests.fakes.slack.content import shown as blocks_shown
@@ -94,27 +94,37 @@ async def listening(fake: FakeSlack, platform: SlackPlatform) -> AsyncIterator[R
 @contextlib.asynccontextmanager
 async def scripted(url: str, script: Script) -> AsyncIterator[None]:
     """Work on each question as the script says, several at a time, while the block runs."""
+    stopping = asyncio.Event()
 
     async def work() -> None:
         async with redis.asyncio.Redis.from_url(url, decode_responses=True) as client, asyncio.TaskGroup() as tasks:
-            while True:
+            begun = []
+            while not stopping.is_set():
                 question = await take(client)
                 if question is None:
                     await asyncio.sleep(0.005)
                 else:
-                    tasks.create_task(script(client, question))
+                    begun.append(tasks.create_task(script(client, question)))
+            for one in begun:
+                one.cancel()
 
     task = asyncio.create_task(work())
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        # The Redis client may swallow a cancellation that comes with an answer: the loop is told instead.
+        stopping.set()
+        await task
 
 
 def answered(question: Question, text: str, citations: tuple[Citation, ...] = (CITATION,)) -> FinalAnswer:
     """The end of a question, with this text."""
     return FinalAnswer(question.to_wire(), Outcome.ANSWERED, text, citations)
+
+
+async def echoes(client: redis.asyncio.Redis, question: Question) -> None:
+    """Answer with the question's own words."""
+    await finish(client, echo(question))
 
 
 @contextlib.asynccontextmanager
@@ -127,7 +137,7 @@ async def serving(
 ) -> AsyncIterator[SlackPlatform]:
     """A bot and a small worker, connected, while the block runs; without a script the worker echoes."""
     platform = slack_platform(settings, **options)
-    worker = scripted(settings.redis_url, script) if script else answering(settings.redis_url)
+    worker = scripted(settings.redis_url, script or echoes)
     async with worker, running_bot(platform, settings, at_step):
         if settings.slack.mode == "http":
             await fake.eventually(lambda: platform.events_url)
