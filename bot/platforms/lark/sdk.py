@@ -57,7 +57,7 @@ def _import_client() -> Any:
         _put_empty_packages()
         return importlib.import_module(_CLIENT)
     finally:
-        # The empty packages must not be taken for the SDK. The modules below stay: they import each other while they run.
+        # The empty packages must not pass for the SDK. The modules below stay: they import each other while they run.
         for name in (*_EMPTY, _DISPATCHER, _CLIENT):
             sys.modules.pop(name, None)
 
