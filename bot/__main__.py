@@ -11,7 +11,7 @@ from pathlib import Path
 
 import structlog
 
-from bot.platform import NotConfiguredError
+from bot.platform import LinkTakenError, NotConfiguredError
 from bot.registry import PLATFORMS, create_platform
 from bot.run import run_bot
 from config.logging import configure_logging
@@ -19,12 +19,14 @@ from config.settings import Settings, load_settings, supervised_program
 from contract.errors import FennelError
 
 PAUSE_BEFORE_RESTART_S = 5.0
+LINK_TAKEN = 3
+"""supervisord does not start a program anew that ends with this code."""
 
 log = structlog.get_logger(__name__)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the bot named on the command line; the exit code is 0 for a clean stop or a platform that is not set up."""
+    """Run the bot named on the command line; returns 0 after a clean stop, or where the platform is not set up."""
     parser = argparse.ArgumentParser(prog="python -m bot", description=__doc__)
     parser.add_argument("platform", help=f"one of: {', '.join(PLATFORMS)}")
     platform_name: str = parser.parse_args(arguments).platform
@@ -36,6 +38,9 @@ def main(arguments: list[str] | None = None) -> int:
     except NotConfiguredError as error:
         print(f"{error}.", file=sys.stderr)
         return 0
+    except LinkTakenError as error:
+        print(f"{error}.", file=sys.stderr)
+        return LINK_TAKEN
     except FennelError as error:
         print(f"{error}.", file=sys.stderr)
         if supervised_program():

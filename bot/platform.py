@@ -27,6 +27,10 @@ class LinkDeadError(PlatformError):
     """The link to the platform is gone and does not come back; the process ends so that supervisord acts."""
 
 
+class LinkTakenError(LinkDeadError):
+    """Another instance has taken the link. Taking it back would only make the other one do the same, for ever."""
+
+
 class SendRefusedError(PlatformError):
     """The platform refused what we sent, for good: nothing was shown, and trying again would not help."""
 

@@ -20,7 +20,7 @@ from uuid import uuid4
 import aiohttp
 import structlog
 
-from bot.platform import LinkDeadError, SendAmbiguousError, SendLaterError
+from bot.platform import LinkDeadError, LinkTakenError, SendAmbiguousError, SendLaterError
 from bot.platforms.wecom import metrics
 from bot.platforms.wecom.events import PLATFORM, event_type
 
@@ -86,12 +86,12 @@ class WeComLink:
         self._taken_over = False
 
     async def run(self) -> None:
-        """Keep the link up until `close`. Raises LinkDeadError when another instance has it, or we are not let in."""
+        """Keep the link up until `close`. Raises LinkTakenError or, where we are not let in, LinkDeadError."""
         async with aiohttp.ClientSession() as session:
             while not self._closed.is_set():
                 up_at_s = await self._unless_closed(self._serve_once(session))
                 if self._taken_over:
-                    raise LinkDeadError(
+                    raise LinkTakenError(
                         "another instance of this bot has connected to WeCom and taken the link over; WeCom allows "
                         "one: stop the other one, or give each its own bot"
                     )

@@ -305,12 +305,12 @@ async def test_a_process_that_is_killed_goes_on_in_the_same_message(
 async def test_a_process_whose_link_is_taken_ends_with_an_error(
     fake: FakeWeCom, valkey: ValkeyServer, tmp_path: Path
 ) -> None:
-    """The process ends with 1 and says in one sentence that another instance has the link."""
+    """The process ends with 3, for which supervisord lets it rest, and says that another instance has the link."""
     async with bot_process(bot_environment(fake, valkey, tmp_path)) as process:
         await asyncio.to_thread(fake.wait_until_subscribed, 30)
         await asyncio.to_thread(fake.do, "kick")
         _out, told = await asyncio.wait_for(process.communicate(), 20)
-    assert process.returncode == 1
+    assert process.returncode == 3
     assert told.decode().strip().splitlines()[-1].startswith("another instance of this bot has connected to WeCom")
 
 
