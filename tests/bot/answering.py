@@ -35,7 +35,15 @@ def echo(question: Question) -> FinalAnswer:
 
 async def take(client: redis.asyncio.Redis) -> Question | None:
     """Take the next question from the queue as a worker does, None where there is none."""
-    question_id = await client.lpop(names.QUEUE_KEY)
+    question = await look(client)
+    if question is not None:
+        await client.lrem(names.QUEUE_KEY, 1, question.id)
+    return question
+
+
+async def look(client: redis.asyncio.Redis) -> Question | None:
+    """Begin with the next question and leave it in the queue: if Redis is killed now, it is not lost."""
+    question_id = await client.lindex(names.QUEUE_KEY, 0)
     if not isinstance(question_id, str):
         return None
     await client.hset(names.job_key(question_id), "status", "started")
@@ -56,6 +64,7 @@ async def finish(client: redis.asyncio.Redis, final: FinalAnswer) -> int:
     turn = Turn(question.id, question.asker, question.asker_name, question.text, final.text, question.asked_at_s)
     script, keys, arguments = scripts.finish(question, final, turn, 3600)
     async with client.pipeline(transaction=True) as step:
+        step.lrem(names.QUEUE_KEY, 1, question.id)
         step.hset(names.job_key(question.id), "status", "finished")
         step.eval(script, keys, *arguments)
         *_, told = await step.execute()
@@ -70,7 +79,7 @@ async def answering(url: str, answer: Answer = echo, partials: tuple[str, ...] =
         async with plain_client(url) as client:
             while True:
                 try:
-                    question = await take(client)
+                    question = await look(client)
                     if question is None:
                         await asyncio.sleep(0.005)
                         continue

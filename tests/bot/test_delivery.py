@@ -19,7 +19,7 @@ from contract.question import Question
 from tests.bot.answering import answering, echo, finish, publish, take
 from tests.bot.conftest import MakeSettings, make_question, running_bot, until
 from tests.fakes.chat import FakeChat, Post
-from tests.fakes.chat_platform import ChatPlatform
+from tests.fakes.chat_platform import ChatPlatform, Resolve
 from tests.valkey import ValkeyServer
 
 STEPS = [
@@ -124,11 +124,11 @@ async def test_only_the_newest_text_is_shown(
 @pytest.mark.parametrize("resolve", ["history", "key"])
 @pytest.mark.parametrize("step", STEPS)
 async def test_a_crash_at_any_step_leaves_one_message(
-    chat: FakeChat, make_settings: MakeSettings, redis_client: redis.asyncio.Redis, step: str, resolve: str
+    chat: FakeChat, make_settings: MakeSettings, redis_client: redis.asyncio.Redis, step: str, resolve: Resolve
 ) -> None:
     """Whatever step the process dies at, the next process ends the question in the same message."""
     settings = make_settings()
-    first = ChatPlatform(chat.url, resolve=resolve, settle_s=0.1)  # type: ignore[arg-type]
+    first = ChatPlatform(chat.url, resolve=resolve, settle_s=0.1)
     bot = asyncio.create_task(run_bot(first, settings, asyncio.Event(), at_step=crash_at(step), lease_s=1))
     message_id = chat.write("How many days off?")
     question = await until(lambda: take(redis_client))
@@ -138,7 +138,7 @@ async def test_a_crash_at_any_step_leaves_one_message(
     await finish(redis_client, echo(question))
     await asyncio.wait([bot], timeout=10)
     assert _has_crashed(bot.exception())
-    async with running_bot(ChatPlatform(chat.url, resolve=resolve, settle_s=0.1), settings):  # type: ignore[arg-type]
+    async with running_bot(ChatPlatform(chat.url, resolve=resolve, settle_s=0.1), settings):
         post = await ended(chat, message_id)
         await until(lambda: nothing_is_open(redis_client))
     assert post.text.startswith("You asked: How many days off?")
@@ -148,16 +148,33 @@ async def test_a_crash_at_any_step_leaves_one_message(
 @pytest.mark.parametrize("resolve", ["history", "key"])
 @pytest.mark.parametrize("fault", ["commit_then_drop", "drop", "commit_late", "rate_limited", "slow"])
 async def test_a_send_that_goes_wrong_is_shown_once(
-    chat: FakeChat, make_settings: MakeSettings, valkey: ValkeyServer, fault: str, resolve: str
+    chat: FakeChat, make_settings: MakeSettings, valkey: ValkeyServer, fault: str, resolve: Resolve
 ) -> None:
     """A broken connection before, in or after the send, a refusal for now and a slow platform all end in one reply."""
     chat.fail("post", fault, for_s=0.2, after_s=0.1)
-    platform = ChatPlatform(chat.url, resolve=resolve)  # type: ignore[arg-type]
+    platform = ChatPlatform(chat.url, resolve=resolve)
     async with running_bot(platform, make_settings()), answering(valkey.url):
         message_id = chat.write("How many days off?")
         await ended(chat, message_id)
         await asyncio.to_thread(chat.wait_for, lambda: not chat.late_posts)
     assert len(chat.replies(message_id)) == 1
+
+
+@pytest.mark.parametrize("resolve", ["history", "key"])
+async def test_a_platform_where_much_goes_wrong_shows_each_answer_once(
+    make_settings: MakeSettings, valkey: ValkeyServer, resolve: Resolve
+) -> None:
+    """With one call in five going wrong in a way drawn by chance, each question has one reply, in order."""
+    with FakeChat(redeliver_after_s=0.3, fault_rate=0.2, seed=7) as chat:
+        platform = ChatPlatform(chat.url, resolve=resolve)
+        async with running_bot(platform, make_settings()), answering(valkey.url, partials=("You",)):
+            message_ids = [chat.write(f"question {number}", thread=f"t{number % 10}") for number in range(30)]
+            posts = [await ended(chat, message_id) for message_id in message_ids]
+            await asyncio.to_thread(chat.wait_for, lambda: not chat.late_posts)
+        assert [len(chat.replies(message_id)) for message_id in message_ids] == [1] * 30
+    for thread in range(10):
+        ends = [post.ended_at or 0 for post in posts[thread::10]]
+        assert ends == sorted(ends)
 
 
 async def test_an_edit_that_breaks_is_done_again(

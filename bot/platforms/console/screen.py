@@ -87,8 +87,9 @@ class LiveScreen:
         if self._live is None:
             # Off the line with the prompt.
             self._console.print()
-        self._console.print(_reply_text(self._bot_name, reply))
         self._redraw()
+        self._console.print(_reply_text(self._bot_name, reply))
+        self.ask(self._prompt)
 
     def close(self) -> None:
         """Take away what grows."""
@@ -100,7 +101,6 @@ class LiveScreen:
     def _redraw(self) -> None:
         if not self._growing:
             self.close()
-            self.ask(self._prompt)
             return
         if self._live is None:
             self._console.print()
@@ -115,8 +115,8 @@ def _reply_text(bot_name: str, reply: Reply) -> Text:
     """The reply with who it is for. Text, never markup: what the model writes does not steer the terminal."""
     question = reply.question
     where = "" if question.thread == CHANNEL else f" [{question.thread}]"
-    text = Text(f"{bot_name} → {question.asker_name}{where}: ", style="bold green")
-    text.append(Text(reply.text, style="dim" if reply.is_notice else "not bold default"))
-    if reply.sources:
-        text.append(Text(f"\n{reply.sources}", style="not bold dim"))
-    return text
+    return Text.assemble(
+        (f"{bot_name} → {question.asker_name}{where}: ", "bold green"),
+        (reply.text, "dim" if reply.is_notice else ""),
+        (f"\n{reply.sources}" if reply.sources else "", "dim"),
+    )
