@@ -28,16 +28,18 @@ class StopReason(Enum):
 class Assignment:
     """RQ's job and execution, the question in it, and the generation that answers it.
 
-    `finalizing` is held by whoever writes the end of it to Redis, so that a heartbeat cannot bring a finished
-    execution back to life.
+    `number` counts in the order in which the worker took them from the queue, `started_at_s` is when it did.
     """
 
-    def __init__(self, job: Job, execution: Execution, question: Question, timeout_s: float) -> None:
+    def __init__(
+        self, job: Job, execution: Execution, question: Question, timeout_s: float, number: int, started_at_s: float
+    ) -> None:
         self.job = job
         self.execution = execution
         self.question = question
         self.deadline_s = time.monotonic() + timeout_s
-        self.started_at_s = time.time()
+        self.number = number
+        self.started_at_s = started_at_s
         self.stop_reason: StopReason | None = None
         self._generation: Generation | None = None
         self._settled = False

@@ -1,4 +1,4 @@
-"""The finisher: writes how each question ended, one after another, each until Redis has it."""
+"""The finisher: writes how each question ended, until Redis has it."""
 
 from __future__ import annotations
 
@@ -20,22 +20,27 @@ log = structlog.get_logger(__name__)
 
 RETRY_REDIS_S = 0.5
 
+Ending = tuple[Assignment, Callable[[], None]]
+
 
 class Finisher:
-    """Takes the ends of assignments from their threads and writes them in a thread of its own.
+    """Writes the end of an assignment in the thread that tells it, and repeats in its own what Redis did not take.
 
-    `ended(assignment)` is called once the end is written (or is another worker's business), with `books` held:
-    the heart holds it too while it renews leases, so that it cannot bring a finished execution back to life.
+    `ended(assignment)` is called once the end is written, or is another worker's business; `give_up` for a defect.
     """
 
     def __init__(
-        self, ledger: Ledger, settings: WorkerSettings, books: threading.Lock, ended: Callable[[Assignment], None]
+        self,
+        ledger: Ledger,
+        settings: WorkerSettings,
+        ended: Callable[[Assignment], None],
+        give_up: Callable[[str], None],
     ) -> None:
         self._ledger = ledger
         self._settings = settings
-        self._books = books
         self._ended = ended
-        self._writes: queue.SimpleQueue[tuple[Assignment, Callable[[], None]] | None] = queue.SimpleQueue()
+        self._give_up = give_up
+        self._unwritten: queue.SimpleQueue[Ending | None] = queue.SimpleQueue()
 
     # --- how it ended; the first to tell decides
 
@@ -57,34 +62,35 @@ class Finisher:
 
     # --- the thread
 
-    def run(self, dead: threading.Event, give_up: Callable[[str], None]) -> None:
-        """Write until `finish`, or until `dead` is set while Redis is away."""
-        while (entry := self._writes.get()) is not None:
-            assignment, write = entry
-            try:
-                with self._books:
-                    if assignment.stop_reason is not StopReason.LEASE_LOST:
-                        write()
-                    self._ended(assignment)
-            except redis.RedisError as error:
-                # Behind the others, so that one that Redis does not like holds up nobody.
-                log.warning("an answer waits for Redis", question=assignment.question.id, error=str(error))
-                self._writes.put(entry)
-                if dead.wait(RETRY_REDIS_S):
-                    return
-            except Exception:
-                log.exception("an ending could not be written", question=assignment.question.id)
-                give_up("a defect of this program; the questions in hand go back to the queue")
+    def run(self, dead: threading.Event) -> None:
+        """Repeat what Redis did not take, until `finish`, or until `dead` is set while Redis is away."""
+        while (ending := self._unwritten.get()) is not None:
+            if dead.wait(RETRY_REDIS_S):
+                return
+            self._write(*ending)
 
     def finish(self) -> None:
         """Let `run` return after what was told so far."""
-        self._writes.put(None)
-
-    # --- what is written
+        self._unwritten.put(None)
 
     def _settle(self, assignment: Assignment, write: Callable[[], None]) -> None:
         if assignment.settle():
-            self._writes.put((assignment, write))
+            self._write(assignment, write)
+
+    def _write(self, assignment: Assignment, write: Callable[[], None]) -> None:
+        try:
+            if assignment.stop_reason is not StopReason.LEASE_LOST:
+                write()
+            self._ended(assignment)
+        except redis.RedisError as error:
+            # Behind the others, so that one that Redis does not like holds up nobody.
+            log.warning("an answer waits for Redis", question=assignment.question.id, error=str(error))
+            self._unwritten.put((assignment, write))
+        except Exception:
+            log.exception("an ending could not be written", question=assignment.question.id)
+            self._give_up("a defect of this program; the questions in hand go back to the queue")
+
+    # --- what is written
 
     def _write_answer(self, assignment: Assignment, final: FinalAnswer, turn: Turn | None) -> None:
         self._ledger.finish(assignment, final, turn)

@@ -65,15 +65,20 @@ class Heart:
 
     def _enforce_time_limits(self) -> None:
         now_s = time.monotonic()
-        for assignment in list(self._assignments.values()):
+        with self._books:
+            held = list(self._assignments.values())
+        for assignment in held:
             if now_s > assignment.deadline_s:
                 assignment.stop(StopReason.TIMEOUT)
             if now_s > assignment.deadline_s + STOP_GRACE_S:
                 self._finisher.stopped(assignment)
 
     def _renew_leases(self, tell: Callable[[redis.client.Pipeline], None]) -> None:
-        with self._books, self._connection.pipeline() as pipeline:
+        with self._books:
             held = list(self._assignments.values())
+        # One that ends meanwhile is not brought back: registries are only renewed where the execution still stands
+        # in them, and a hash that comes back ends with its lease.
+        with self._connection.pipeline() as pipeline:
             tell(pipeline)
             for one in held:
                 one.execution.heartbeat(self._registry, self._lease_s, pipeline=pipeline)

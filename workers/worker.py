@@ -1,7 +1,8 @@
 """The worker: an RQ worker that keeps many questions in hand in one process, and never forks.
 
-The main thread takes jobs from the queue, no more than it has places for. Each question is answered in a thread of its
-own. The finisher's thread writes how they ended; the heart's renews leases, enforces time limits and reaps.
+The main thread takes jobs from the queue, no more than it has places for. Each question has a thread of its own, which
+admits it, has it answered, and writes how it ended. The finisher's thread repeats what Redis did not take; the heart's
+renews leases, enforces time limits and reaps.
 Signals only set flags: RQ's own handler raises inside a blocked read, which strands the job that was being taken.
 """
 
@@ -15,6 +16,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
@@ -23,7 +25,7 @@ import redis
 import structlog
 from rq import worker_registration
 from rq.command import parse_payload
-from rq.exceptions import DequeueTimeout
+from rq.exceptions import DequeueTimeout, NoSuchJobError
 from rq.job import Job
 from rq.queue import Queue
 from rq.serializers import JSONSerializer
@@ -54,6 +56,15 @@ STOP_REASONS = {
     "stop-execution": StopReason.STOPPED,
     "hand-back": StopReason.BEGUN_ANEW,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A job that was taken from the queue and is not admitted yet; `number` counts in the order of the queue."""
+
+    job_id: str
+    number: int
+    at_s: float
 
 
 class WorkerRunningError(FennelError):
@@ -108,13 +119,14 @@ class QuestionWorker(BaseWorker):  # type: ignore[misc]  # RQ is not typed
         self._places = threading.Semaphore(settings.worker.max_in_flight)
         self._assignments: dict[str, Assignment] = {}
         self._books = threading.Lock()
-        self._finisher = Finisher(self._ledger, settings.worker, self._books, self._ended)
+        self._finisher = Finisher(self._ledger, settings.worker, self._ended, self.give_up)
         self._heart = Heart(
             connection, self._queue, self._assignments, self._books, self._finisher, self._reaper, self._lease_s
         )
         self._stop = threading.Event()
         self._force = threading.Event()
         self._dead = threading.Event()
+        self._taken = 0
         self._suspended = False
         self._suspension_asked_s = -1.0
         self.exit_code = 0
@@ -132,7 +144,7 @@ class QuestionWorker(BaseWorker):  # type: ignore[misc]  # RQ is not typed
         self.set_state(WorkerStatus.IDLE)
         threads = [
             threading.Thread(target=self._heart.run, args=(self._dead, self._tell), name="heart", daemon=True),
-            threading.Thread(target=self._finisher.run, args=(self._dead, self.give_up), name="finisher", daemon=True),
+            threading.Thread(target=self._finisher.run, args=(self._dead,), name="finisher", daemon=True),
         ]
         for thread in threads:
             thread.start()
@@ -212,70 +224,27 @@ class QuestionWorker(BaseWorker):  # type: ignore[misc]  # RQ is not typed
     # --- taking
 
     def _take_one(self) -> None:
+        """Take a job's id and leave the rest to its thread: what is done here, all other questions wait for."""
         if not self._ready() or self._is_suspended():
             self._stop.wait(0.1)
             return
         if not self._places.acquire(timeout=DEQUEUE_S):
             return
-        taken = False
         try:
-            taken = self._dequeue()
-        except DequeueTimeout:
-            self._rest()
-        except redis.RedisError as error:
-            log.warning("Redis does not answer; trying again", error=str(error))
+            job_id = self._queue.lmove(self.connection, self._queue.key, DEQUEUE_S)[1].decode()
+        except (DequeueTimeout, redis.RedisError) as error:
+            self._places.release()
+            self._rest(error)
+            return
+        self._taken += 1
+        taken = Taken(job_id, self._taken, time.time())
+        threading.Thread(target=self._take_on, args=(taken,), name=f"answer {job_id}", daemon=True).start()
+
+    def _rest(self, why: Exception) -> None:
+        if isinstance(why, redis.RedisError):
+            log.warning("Redis does not answer; trying again", error=str(why))
             self._stop.wait(0.5)
-        finally:
-            if not taken:
-                self._places.release()
-
-    def _dequeue(self) -> bool:
-        moved = self._queue.lmove(self.connection, self._queue.key, DEQUEUE_S)
-        job_id = moved[1].decode()
-        if self._stop.is_set():
-            self._ledger.put_back(job_id)
-            return False
-        try:
-            fetched = self._queue._fetch_dequeued_job(
-                self.connection, self._queue.key, job_id, serializer=JSONSerializer
-            )
-        except redis.RedisError:
-            raise
-        except Exception as error:
-            # Whatever is in this job, its neighbours must not suffer.
-            self._refuse(job_id, f"the job cannot be read: {error}")
-            return False
-        if fetched is None:
-            self.connection.lrem(self._queue.intermediate_queue_key, 1, job_id)
-            return False
-        return self._admit(fetched[0])
-
-    def _admit(self, job: Job) -> bool:
-        try:
-            question = _question_of(job)
-        except WireError as error:
-            log.error("a job was refused", job=job.id, reason=str(error))
-            # It failed in this queue, whatever it says of where it comes from.
-            job.origin = self._queue.name
-            self._ledger.fail(job, None, str(error), failed_end(self.connection, job))
-            return False
-        with self._books:
-            execution = self._ledger.admit(job, self._lease_s)
-            timeout_s = float(job.timeout or self._settings.job_timeout_s)
-            assignment = Assignment(job, execution, question, timeout_s)
-            self._assignments[execution.id] = assignment
-            self.executions[execution.id] = execution
-        if self.get_state() != WorkerStatus.BUSY:
-            self.set_state(WorkerStatus.BUSY)
-        threading.Thread(target=self._answer, args=(assignment,), name=f"answer {job.id}", daemon=True).start()
-        return True
-
-    def _refuse(self, job_id: str, reason: str) -> None:
-        log.error("a job was refused", job=job_id, reason=reason)
-        self._ledger.refuse(job_id, reason)
-
-    def _rest(self) -> None:
-        if not self._assignments and self.get_state() == WorkerStatus.BUSY:
+        elif not self._assignments and self.get_state() == WorkerStatus.BUSY:
             self.set_state(WorkerStatus.IDLE)
 
     def _is_suspended(self) -> bool:
@@ -289,7 +258,60 @@ class QuestionWorker(BaseWorker):  # type: ignore[misc]  # RQ is not typed
                 self._suspended = False
         return self._suspended
 
-    # --- answering
+    # --- in the thread of the question
+
+    def _take_on(self, taken: Taken) -> None:
+        """Admit the job, unless the worker stops first, and answer it; where it was not admitted, free its place."""
+        assignment = None
+        try:
+            while assignment is None:
+                try:
+                    if self._stop.is_set():
+                        self._ledger.put_back(taken.job_id)
+                        return
+                    assignment = self._admit(taken)
+                    if assignment is None:
+                        return
+                except redis.RedisError as error:
+                    log.warning("a job waits for Redis to be admitted", job=taken.job_id, error=str(error))
+                    if self._stop.wait(0.5):
+                        return  # it stands in the intermediate list, where a reaper finds it
+        finally:
+            if assignment is None:
+                self._places.release()
+        self._answer(assignment)
+
+    def _admit(self, taken: Taken) -> Assignment | None:
+        """Take the job into our hands; None where it is gone or no question, and has its end."""
+        try:
+            job = Job.fetch(taken.job_id, connection=self.connection, serializer=JSONSerializer)
+        except NoSuchJobError:
+            self.connection.lrem(self._queue.intermediate_queue_key, 1, taken.job_id)
+            return None
+        except redis.RedisError:
+            raise
+        except Exception as error:
+            # Whatever is in this job, its neighbours must not suffer.
+            log.error("a job was refused", job=taken.job_id, reason=str(error))
+            self._ledger.refuse(taken.job_id, f"the job cannot be read: {error}")
+            return None
+        try:
+            question = _question_of(job)
+        except WireError as error:
+            log.error("a job was refused", job=job.id, reason=str(error))
+            # It failed in this queue, whatever it says of where it comes from.
+            job.origin = self._queue.name
+            self._ledger.fail(job, None, str(error), failed_end(self.connection, job))
+            return None
+        execution = self._ledger.admit(job, self._lease_s)
+        timeout_s = float(job.timeout or self._settings.job_timeout_s)
+        assignment = Assignment(job, execution, question, timeout_s, taken.number, taken.at_s)
+        with self._books:
+            self._assignments[execution.id] = assignment
+            self.executions[execution.id] = execution
+        if self.get_state() != WorkerStatus.BUSY:
+            self.set_state(WorkerStatus.BUSY)
+        return assignment
 
     def _answer(self, assignment: Assignment) -> None:
         try:
@@ -311,8 +333,9 @@ class QuestionWorker(BaseWorker):  # type: ignore[misc]  # RQ is not typed
                 self._finisher.answered(assignment, final, turn)
 
     def _ended(self, assignment: Assignment) -> None:
-        self._assignments.pop(assignment.execution.id, None)
-        self.executions.pop(assignment.execution.id, None)
+        with self._books:
+            self._assignments.pop(assignment.execution.id, None)
+            self.executions.pop(assignment.execution.id, None)
         self._places.release()
 
     def _tell(self, pipeline: redis.client.Pipeline) -> None:
@@ -335,7 +358,7 @@ class QuestionWorker(BaseWorker):  # type: ignore[misc]  # RQ is not typed
         if command == "shutdown":
             self._stop.set()
         elif command in STOP_REASONS:
-            for assignment in list(self._assignments.values()):
+            for assignment in self._held():
                 if payload.get("execution_id", assignment.execution.id) == assignment.execution.id and (
                     payload.get("job_id") == assignment.job.id
                 ):
@@ -348,20 +371,26 @@ class QuestionWorker(BaseWorker):  # type: ignore[misc]  # RQ is not typed
         end_s = time.monotonic() + self._settings.drain_s
         if self._assignments and not self._force.is_set():
             log.info("the worker finishes what is in hand", in_hand=len(self._assignments))
-        while self._assignments and time.monotonic() < end_s and not self._force.is_set():
+        while self._in_hand() and time.monotonic() < end_s and not self._force.is_set():
             self._force.wait(0.05)
-        # Each goes to the front of the queue, so the newest first leaves the oldest in front.
-        for assignment in sorted(self._assignments.values(), key=lambda one: one.started_at_s, reverse=True):
-            assignment.stop(StopReason.HANDED_BACK)
-            self._finisher.stopped(assignment)
         written_by_s = time.monotonic() + STOP_GRACE_S
-        while self._assignments and time.monotonic() < written_by_s:
+        while self._in_hand() and time.monotonic() < written_by_s:
+            # Each goes to the front of the queue, so the newest first leaves the oldest in front.
+            for assignment in sorted(self._held(), key=lambda one: one.number, reverse=True):
+                assignment.stop(StopReason.HANDED_BACK)
+                self._finisher.stopped(assignment)
             time.sleep(0.02)
-        if self._assignments:
-            log.warning(
-                "Redis did not take back the questions in hand; their leases will", count=len(self._assignments)
-            )
+        if self._in_hand():
+            log.warning("Redis did not take back the questions in hand; their leases will", count=self._in_hand())
         self._finisher.finish()
+
+    def _held(self) -> list[Assignment]:
+        with self._books:
+            return list(self._assignments.values())
+
+    def _in_hand(self) -> int:
+        """Places that are taken, also by jobs that are just being admitted."""
+        return self._settings.max_in_flight - self._places._value
 
 
 def _question_of(job: Job) -> Question:
