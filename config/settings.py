@@ -140,7 +140,7 @@ class LarkSettings(Section):
     verification_token: SecretStr
     encrypt_key: SecretStr
     domain: str
-    mode: Literal["long-connection", "webhook"]
+    mode: Literal["long_connection", "webhook"]
     link_timeout_s: float = Field(gt=0)
     webhook_host: str
     webhook_port: int = Field(ge=0, le=65535)
