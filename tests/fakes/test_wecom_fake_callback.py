@@ -134,7 +134,7 @@ def test_stream_is_polled_until_it_is_finished(fake: FakeWeCom, saved: NodePeer)
     assert polls >= 2
     (shown,) = fake.replies_to(told["msgid"])
     assert (shown.content, shown.via) == ("答案", "callback")
-    message = saved.events_named("callback")[0]["message"]
+    message = saved.wait_for_event("callback")["message"]
     assert message["text"]["content"] == "@茴香 怎么部署？"
     poll = saved.events_named("callback")[-1]["message"]
     assert (poll["msgtype"], poll["stream"], poll["chatid"]) == ("stream", {"id": "s"}, GROUP)
@@ -151,7 +151,7 @@ def test_polls_end_after_six_minutes(fake: FakeWeCom, saved: NodePeer) -> None:
     fake.wait_for(lambda: fake.bot_messages(GROUP)[0].content == "still at it")
     fake.do("skip", seconds=360)
     fake.wait_for(lambda: any(line.kind == "poll_ended" for line in fake.journal))
-    url = saved.events_named("callback")[0]["message"]["response_url"]
+    url = saved.wait_for_event("callback")["message"]["response_url"]
     assert use_response_url(url, markdown("the rest"))["errcode"] == 0
     assert use_response_url(url, markdown("the rest"))["errcode"] != 0
     assert [shown.content for shown in fake.bot_messages(GROUP)] == ["still at it", "the rest"]
@@ -202,6 +202,7 @@ def test_duplicate_callback(fake: FakeWeCom, saved: NodePeer) -> None:
     saved.call("answer", "text", stream("answer", finish=True))
     assert fake.say("question", chatid=GROUP)["statuses"] == [200, 200]
     assert [shown.content for shown in fake.bot_messages(GROUP)] == ["answer"]
+    saved.wait_for_event("callback", 2)
     first, second = [event["message"] for event in saved.events_named("callback")]
     assert first == second
 
@@ -244,7 +245,11 @@ def test_welcome_and_feedback(fake: FakeWeCom, saved: NodePeer) -> None:
     assert [(shown.via, shown.content) for shown in fake.bot_messages(USER)] == [("welcome", "你好")]
     detail = {"id": "q1", "type": 1}
     assert fake.do("event", eventtype="feedback_event", detail=detail)["delivered"] is True
-    assert saved.events_named("callback")[-1]["message"]["event"]["feedback_event"] == detail
+    saved.wait_until(
+        lambda: any(
+            one["message"].get("event", {}).get("feedback_event") == detail for one in saved.events_named("callback")
+        )
+    )
 
 
 def test_image_is_encrypted_with_the_account_key(fake: FakeWeCom, saved: NodePeer) -> None:

@@ -50,7 +50,6 @@ def run(spec: EngineSpec, commands: Connection, reports: Connection, stderr: Con
         signal.signal(number, signal.SIG_IGN)
     os.dup2(stderr.fileno(), 2)
     faulthandler.enable()
-    os.environ["TQDM_DISABLE"] = "1"  # progress goes up the pipe; bars of libraries would fill the log
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     _die_with_parent(parent_pid)
     inbox: queue.SimpleQueue[Command] = queue.SimpleQueue()

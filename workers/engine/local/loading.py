@@ -12,6 +12,7 @@ from typing import Any
 import psutil
 import torch
 import transformers
+from huggingface_hub.utils.tqdm import disable_progress_bars
 from tokenizers import Tokenizer
 from tqdm import tqdm  # type: ignore[import-untyped]
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedConfig, PreTrainedModel
@@ -44,7 +45,9 @@ class LoadedModel:
 
 def load_model(settings: EngineSettings, models_folder: Path, slots: int, progress: Progress) -> LoadedModel:
     """Load the model that the settings name. Raises ModelError where that cannot be."""
+    # Progress goes up the pipe; the libraries' own bars would fill the log.
     transformers.utils.logging.disable_progress_bar()
+    disable_progress_bars()
     # Or else it makes one that all processes share, and a killed process leaves that behind.
     tqdm.set_lock(threading.RLock())
     device = choose_device(settings.device)
