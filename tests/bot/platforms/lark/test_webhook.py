@@ -155,7 +155,11 @@ def test_a_request_is_good_for_five_minutes(age_s: int) -> None:
         check(int(now_s) - age_s)
 
 
-@pytest.mark.parametrize("sealed", ["", "AAAA", "not base64!", "A" * 64, encrypt(b"[1]", "key"), encrypt(b"{", "key")])
+@pytest.mark.parametrize(
+    "sealed",
+    ["", "AAAA", "not base64!", "A" * 64, encrypt(b"[1]", "key"), encrypt(b"{", "key")],
+    ids=["empty", "short", "not base64", "rubbish", "a list", "half of JSON"],
+)
 def test_what_does_not_open_is_refused(sealed: Any) -> None:
     """Rubbish in place of an encrypted event is a refusal, and not a crash."""
     with pytest.raises(ForgedError):

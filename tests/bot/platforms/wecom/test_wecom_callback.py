@@ -99,6 +99,7 @@ def test_what_is_sealed_is_opened(length: int) -> None:
 @pytest.mark.parametrize(
     ("token", "aes_key"),
     [("", "k"), ("t", ""), ("t", "tooshort"), ("t", "!" * 43), ("t", crypto.new_aes_key()[:-4])],
+    ids=["no token", "no key", "short", "not base64", "cut"],
 )
 def test_without_proper_keys_it_does_not_start(token: str, aes_key: str, make_settings: MakeSettings) -> None:
     """No token, no key, or no real key: a sentence that names the settings, and no server."""
