@@ -32,12 +32,16 @@ class DocumentError(KnowledgeError):
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A document as it was read. `source` is what an answer names: the path as it was given."""
+    """A document as it was read. `source` is what an answer names: the path as it was given.
+
+    `url` is where people open it; empty where they cannot.
+    """
 
     source: str
     title: str
     language: Language
     sections: tuple[Section, ...]
+    url: str = ""
 
 
 @dataclass(frozen=True, slots=True)

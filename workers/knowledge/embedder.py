@@ -31,6 +31,10 @@ class Embedder(ABC):
     def embed(self, texts: Sequence[str]) -> Vectors:
         """One row for each text, of length 1."""
 
+    @abstractmethod
+    def count_tokens(self, text: str) -> int:
+        """The length of a text in the tokens of this embedder, without the marks of begin and end."""
+
 
 def open_embedder(name: str) -> Embedder:
     """The embedder of the setting knowledge.embedder; its module is imported now, its weights later."""

@@ -17,10 +17,14 @@ _TAG = re.compile(r"<!--.*?-->|<[^>]*>", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """What stands below one heading. `heading` is the path of headings to it, without the document's title."""
+    """What stands below one heading. `heading` is the path of headings to it, without the document's title.
+
+    `page` counts from 1 and is 0 where the document has no pages.
+    """
 
     heading: tuple[str, ...]
     blocks: tuple[str, ...]
+    page: int = 0
 
 
 def markdown_sections(text: str) -> tuple[str, tuple[Section, ...]]:

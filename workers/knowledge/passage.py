@@ -18,7 +18,10 @@ _CLAUSE = re.compile(r"(?<=[；;，,、：:])")
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A piece of a document. `id` is 0 until the index has given it one; `heading` leaves out the title."""
+    """A piece of a document. `id` is 0 until the index has given it one; `heading` leaves out the title.
+
+    `page` counts from 1 and is 0 where the document has no pages; `url` is empty where the document has none.
+    """
 
     id: int
     source: str
@@ -26,6 +29,8 @@ class Passage:
     heading: tuple[str, ...]
     language: Language
     text: str
+    page: int = 0
+    url: str = ""
 
     @property
     def label(self) -> str:
@@ -42,7 +47,10 @@ def split(document: Document, passage_tokens: int) -> Iterator[Passage]:
     for section in document.sections:
         pieces = (piece for block in section.blocks for piece in _pieces(block, passage_tokens))
         for text in _packed(pieces, passage_tokens):
-            yield Passage(0, document.source, document.title, section.heading, language_of(text), text)
+            language = language_of(text)
+            yield Passage(
+                0, document.source, document.title, section.heading, language, text, section.page, document.url
+            )
 
 
 def _packed(pieces: Iterator[tuple[str, str]], limit: int) -> Iterator[str]:

@@ -12,7 +12,7 @@ from workers.knowledge.embedder import Embedder, Vectors
 from workers.knowledge.index import Index
 from workers.knowledge.ingest import FileResult, Ingest, files_below
 from workers.knowledge.retrievers.hybrid import HybridRetriever
-from workers.knowledge.words import content_terms
+from workers.knowledge.words import content_terms, size_words
 
 
 class WordEmbedder(Embedder):
@@ -40,6 +40,10 @@ class WordEmbedder(Embedder):
                 row += np.random.default_rng(zlib.crc32(term.encode())).standard_normal(self._dimensions)
             row /= max(1e-9, float(np.linalg.norm(row)))
         return rows
+
+    def count_tokens(self, text: str) -> int:
+        """Words, and Chinese characters as one each."""
+        return size_words(text)
 
 
 class KnowledgeBase:

@@ -16,6 +16,8 @@ from workers.knowledge.embedder import Embedder, Vectors
 
 _DIMENSIONS = 512
 _THREADS = 1
+_SIZES_KEPT = 200_000
+_LONGEST_KEPT = 24  # characters; a longer one is a Chinese sentence or a path, and hardly comes again
 
 
 class UseMultilingual(Embedder):
@@ -24,6 +26,7 @@ class UseMultilingual(Embedder):
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._model: Any = None
+        self._sizes: dict[str, int] = {}
 
     @property
     def id(self) -> str:
@@ -43,6 +46,19 @@ class UseMultilingual(Embedder):
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
         unit: Vectors = np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0)
         return unit
+
+    def count_tokens(self, text: str) -> int:
+        """The pieces of SentencePiece that the text is cut into."""
+        return sum(map(self._count_word, text.split()))
+
+    def _count_word(self, word: str) -> int:
+        # No piece goes across a space, and most words come again: their sizes are kept.
+        size = self._sizes.get(word)
+        if size is None:
+            size = len(self._loaded()._tokenizer.encode([word], add_bos=False, add_eos=False)[0])
+            if len(word) <= _LONGEST_KEPT and len(self._sizes) < _SIZES_KEPT:
+                self._sizes[word] = size
+        return size
 
     def _loaded(self) -> Any:
         # The package loads its parts at first use without a lock, so the first use happens under ours.
