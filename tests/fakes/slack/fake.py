@@ -63,7 +63,8 @@ class FakeSlack(FakeServer):
     With `events_url`, events go there over HTTP instead of to Socket Mode connections.
     With `enforce_rates` off, calls above a rate are carried out, and still listed by `sends_above_rate`.
     `fail(METHOD, NAME, …)` breaks calls (`CALL_FAULTS`), ``fail("event", NAME, …)`` deliveries (`EVENT_FAULTS`),
-    ``fail("link", "refuse", status=403)`` handshakes; what happens at once is injected (`Happenings`).
+    ``fail("link", "refuse", status=403)`` handshakes, ``fail("link", "disabled")`` links; what happens at once is
+    injected (`Happenings`).
     """
 
     def __init__(
@@ -144,7 +145,7 @@ class FakeSlack(FakeServer):
         """Switch a fault on, see the class. Raises ValueError for one that this fake does not know."""
         known: tuple[str, ...] = CALL_FAULTS if kind in self.web_api.methods else ()
         if kind in ("event", "link"):
-            known = EVENT_FAULTS if kind == "event" else ("refuse",)
+            known = EVENT_FAULTS if kind == "event" else ("refuse", "disabled")
         if name not in known:
             raise ValueError(f"{kind!r} has no fault {name!r}; it has {', '.join(known) or 'none'}")
         return super().fail(kind, name, times, **detail)

@@ -14,7 +14,7 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
-from tests.fakes.server import FakeServer
+from tests.fakes.server import FakeServer, Fault
 from tests.fakes.slack.rules import Rules
 from tests.fakes.slack.workspace import APP
 
@@ -60,7 +60,8 @@ class SocketMode:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """``GET /link/``: one connection from handshake to end."""
-        refusal = self._refusal(request)
+        fault = self.server.take_fault("link")
+        refusal = self._refusal(request, fault)
         if refusal:
             self.server.note("out", "handshake.refused", {"status": refusal, "url": str(request.rel_url)})
             return web.Response(status=refusal, text="Forbidden")
@@ -68,8 +69,9 @@ class SocketMode:
         await ws.prepare(request)
         self.accepted += 1
         socket = Socket(self.accepted, ws, request)
-        if len(self.sockets) >= self.rules.max_connections:
-            await self._disconnect(socket, "too_many_websockets")
+        is_disabled = fault is not None and fault.name == "disabled"
+        if is_disabled or len(self.sockets) >= self.rules.max_connections:
+            await self._disconnect(socket, "link_disabled" if is_disabled else "too_many_websockets")
             return ws
         self.sockets.append(socket)
         async with self._clocks(socket):
@@ -77,9 +79,8 @@ class SocketMode:
             await self._read(socket)
         return ws
 
-    def _refusal(self, request: web.Request) -> int | None:
-        fault = self.server.take_fault("link")
-        if fault:
+    def _refusal(self, request: web.Request, fault: Fault | None) -> int | None:
+        if fault and fault.name == "refuse":
             return int(fault.detail.get("status", 403))
         until_s = self._tickets.pop(request.query.get("ticket", ""), 0.0)
         return None if time.monotonic() <= until_s else 403
