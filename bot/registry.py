@@ -39,8 +39,8 @@ def create_platform(name: str, settings: Settings) -> Platform:
     entry = PLATFORMS.get(name)
     if entry is None:
         raise PlatformError(f"there is no platform {name!r}; there are: {', '.join(PLATFORMS)}")
-    if not any(all(_is_set(settings, name, key) for key in keys) for keys in entry.needs):
-        wanted = ", or ".join(" and ".join(f"FENNEL_{name}__{key}".upper() for key in keys) for keys in entry.needs)
+    wanted = wanted_settings(name, settings)
+    if wanted:
         raise NotConfiguredError(f"{name} is not configured: set {wanted}")
     try:
         module = importlib.import_module(entry.module)
@@ -50,6 +50,14 @@ def create_platform(name: str, settings: Settings) -> Platform:
             raise
         raise PlatformError(f"{error.name} is not installed: pip install 'fennel[{name}]'") from error
     return cast(Platform, module.create(settings))
+
+
+def wanted_settings(name: str, settings: Settings) -> str:
+    """The settings that the platform of this name still wants, for a sentence; empty where it is set up."""
+    entry = PLATFORMS[name]
+    if any(all(_is_set(settings, name, key) for key in keys) for keys in entry.needs):
+        return ""
+    return ", or ".join(" and ".join(f"FENNEL_{name}__{key}".upper() for key in keys) for keys in entry.needs)
 
 
 def _is_set(settings: Settings, section: str, key: str) -> bool:

@@ -22,6 +22,7 @@ COMMANDS = {
     "down": ("cli.down:down", "Stop everything: bots, workers when they have finished, Redis."),
     "restart": ("cli.restart:restart", "Stop and start everything, or one program."),
     "status": ("cli.status:status", "Show the programs, the queue and the engines."),
+    "doctor": ("cli.doctor:doctor", "Say what is wrong and the command that mends it."),
     "logs": ("cli.logs:logs", "Show what a program printed last."),
     "kb": ("cli.kb:kb", "Add documents to the knowledge base, and look into it."),
     "ask": ("cli.ask:ask", "Ask one question and print the answer."),

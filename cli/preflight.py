@@ -32,12 +32,17 @@ def check_disk(settings: Settings) -> None:
     wanted_mb = FREE_MB
     if settings.engine.kind == "transformers" and not any(settings.models_folder.iterdir()):
         wanted_mb += FREE_FOR_MODEL_MB
-    free_mb = shutil.disk_usage(settings.home).free // 2**20
-    if free_mb < wanted_mb:
+    left_mb = free_mb(settings)
+    if left_mb < wanted_mb:
         raise StackError(
-            f"the disk of {settings.home} has {free_mb} MB left and Fennel needs {wanted_mb}: "
+            f"the disk of {settings.home} has {left_mb} MB left and Fennel needs {wanted_mb}: "
             f"free some, or set FENNEL_HOME to a folder on another disk"
         )
+
+
+def free_mb(settings: Settings) -> int:
+    """What is free on the home folder's disk."""
+    return shutil.disk_usage(settings.home).free // 2**20
 
 
 def check_redis_server() -> None:

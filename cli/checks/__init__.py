@@ -1,0 +1,1 @@
+"""What `fennel doctor` looks at: each module gives findings, and none of them imports torch."""

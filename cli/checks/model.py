@@ -1,0 +1,40 @@
+"""The model: torch, the GPU and its driver, the model's files and the memory that it needs.
+
+Asked in a program of its own, because this one must not import torch.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+from config.settings import CHECKOUT, Settings, environment
+from contract.finding import Finding
+
+PROBE = "workers.engine.local.probe"
+TIMEOUT_S = 120.0
+
+
+def findings(settings: Settings, *, is_loaded: bool) -> list[Finding]:
+    """All findings of the model; `is_loaded`: an engine of ours holds it already, so that its memory is not free."""
+    if settings.engine.kind != "transformers":
+        return [Finding("model", True, f"engine.kind={settings.engine.kind} needs none")]
+    command = [sys.executable, "-m", PROBE, *(["--loaded"] if is_loaded else [])]
+    try:
+        done = subprocess.run(
+            command,
+            cwd=CHECKOUT,
+            env=environment(FENNEL_HOME=str(settings.home)),
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+        )
+        return [Finding(**one) for one in json.loads(done.stdout)]
+    except subprocess.TimeoutExpired:
+        return [
+            Finding("torch", False, f"torch was not imported within {TIMEOUT_S:.0f} s", "look at the machine's load")
+        ]
+    except ValueError:
+        last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        return [Finding("torch", False, f"the model cannot be looked at: {last}", "make venv installs what is missing")]

@@ -1,0 +1,67 @@
+"""The programs: whether supervisord keeps them up, and what their workers say of the engines."""
+
+from __future__ import annotations
+
+import redis
+
+from cli.engine_state import EngineState, read_states
+from cli.stack import Program, Stack, StackError
+from config.settings import Settings
+from contract.finding import Finding
+
+TIMEOUT_S = 3.0
+BROKEN_STATES = ("BACKOFF", "FATAL", "UNKNOWN")
+
+
+def findings(settings: Settings) -> list[Finding]:
+    """All findings of the programs and the engines."""
+    return [*_supervised(settings), *(_engine(state) for state in engines(settings))]
+
+
+def engines(settings: Settings) -> list[EngineState]:
+    """What the workers say of their engines; empty where Redis does not answer."""
+    with redis.Redis.from_url(
+        settings.redis_url, decode_responses=True, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S
+    ) as client:
+        try:
+            return read_states(client, settings)
+        except redis.RedisError:
+            return []
+
+
+def _supervised(settings: Settings) -> list[Finding]:
+    stack = Stack(settings)
+    try:
+        pid = stack.pid()
+        if pid is None:
+            return [Finding("supervisord", False, "it does not run for this home folder", "fennel up")]
+        programs = stack.programs()
+    except StackError as error:
+        return [Finding("supervisord", False, str(error), "fennel status")]
+    broken = [_program(stack, one) for one in programs if _is_broken(one)]
+    up = sum(one.state == "RUNNING" for one in programs)
+    return [Finding("supervisord", True, f"process {pid} keeps {up} programs up"), *broken]
+
+
+def _is_broken(program: Program) -> bool:
+    return program.state in BROKEN_STATES or (program.state == "EXITED" and program.exit_code != 0)
+
+
+def _program(stack: Stack, program: Program) -> Finding:
+    last = [line for line in stack.log_tail(program.name, 20) if line.strip()]
+    said = f"; the last line of its log: {last[-1].strip()}" if last else ""
+    cure = f"fennel logs {program.name}; when it is mended: fennel restart {program.name}"
+    return Finding(program.name, False, f"it is {program.state} (exit code {program.exit_code}){said}", cure)
+
+
+def _engine(state: EngineState) -> Finding:
+    subject = f"engine of {state.worker}"
+    if state.ready:
+        return Finding(subject, True, "the model is loaded and has answered")
+    if state.state == "failed":
+        return Finding(subject, False, state.error, f"mend that, then: fennel restart {state.worker}")
+    if state.state == "":
+        return Finding(subject, False, "its worker is not heard of", f"fennel restart {state.worker}")
+    how_far = f"{state.state}: {state.what}, {state.progress:.0%}"
+    said = f" (before: {state.error})" if state.error else ""
+    return Finding(subject, False, f"{how_far}{said}", f"wait, or look: fennel logs {state.worker}")
