@@ -3,6 +3,8 @@
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+# Tests wait more than they compute: two processes a core.
+TEST_PROCESSES ?= $(shell expr 2 '*' $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2))
 EXTRAS := cpu,slack,lark,wecom,dashboard,dev
 # The oldest first: it is the one that the pins were made with.
 PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3.14 python3; do \
@@ -24,7 +26,7 @@ demo: venv ## start everything, ask the sample handbook one question, stop; QUES
 	@$(BIN)/fennel demo $(if $(value QUESTION),-- $(call quoted,$(value QUESTION)))
 
 test: venv ## run all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 lint: venv ## check style, types, imports and news
 	$(BIN)/ruff check .
