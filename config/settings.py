@@ -11,10 +11,11 @@ import difflib
 import os
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from dotenv import dotenv_values
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -36,6 +37,10 @@ SUPERVISOR_PREFIX = "FENNEL_SUPERVISOR_"
 MAX_SOCKET_PATH_BYTES = 107
 # supervisord binds its socket under a name with its process id, and renames it.
 LONGEST_SOCKET_SUFFIX = ".4194304"
+
+
+TenantId = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*:[^\s:]+$")]
+MemberId = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*:[^\s:]+:\S+$")]
 
 
 class SettingsError(FennelError):
@@ -109,6 +114,59 @@ class ConversationSettings(Section):
 
     ttl_s: float = Field(gt=0)
     max_turns: int = Field(ge=0)
+    max_tokens: int = Field(ge=0)
+
+
+class AccessSettings(Section):
+    """Who may ask, by the platforms' own ids and never by a name, which anybody can take."""
+
+    allow_tenants: list[TenantId]
+    deny_tenants: list[TenantId]
+    allow_channels: list[MemberId]
+    deny_channels: list[MemberId]
+    allow_people: list[MemberId]
+    deny_people: list[MemberId]
+    allow_bots: list[MemberId]
+    admins: list[MemberId]
+    direct_messages: Literal["allow", "people", "deny"]
+
+
+class LimitsSettings(Section):
+    """How many questions are taken from whom."""
+
+    window_s: float = Field(gt=0)
+    person_questions: int = Field(ge=0)
+    group_questions: int = Field(ge=0)
+    overall_questions: int = Field(ge=0)
+    bot_turns: int = Field(ge=1)
+    bot_window_s: float = Field(gt=0)
+
+
+class ChannelSettings(Section):
+    """How the bot behaves in a channel."""
+
+    listen: Literal["mention", "ambient"]
+    quiet_s: float = Field(gt=0)
+    work_hours: str = Field(pattern=r"^$|^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$")
+    work_days: list[Annotated[int, Field(ge=1, le=7)]]
+    time_zone: str
+    maintainers: list[str]
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise ValueError("it is no time zone's name, such as Asia/Shanghai") from error
+        return name
+
+
+class RetentionSettings(Section):
+    """How long what people said is kept."""
+
+    history_days: float = Field(ge=0)
+    feedback_days: float = Field(gt=0)
 
 
 class BotSettings(Section):
@@ -189,6 +247,11 @@ class Settings(BaseSettings):
     knowledge: KnowledgeSettings
     gate: GateSettings
     conversation: ConversationSettings
+    access: AccessSettings
+    limits: LimitsSettings
+    channel: ChannelSettings
+    channels: dict[MemberId, ChannelSettings]
+    retention: RetentionSettings
     bot: BotSettings
     slack: SlackSettings
     lark: LarkSettings
@@ -212,6 +275,17 @@ class Settings(BaseSettings):
             dotenv_settings,
             *(TomlConfigSettingsSource(settings_cls, toml_file=file) for file in files),
         )
+
+    @field_validator("channels", mode="before")
+    @classmethod
+    def _with_defaults(cls, channels: Any, info: ValidationInfo) -> Any:
+        """A channel's own table says only what is different there."""
+        common = info.data.get("channel")
+        if not isinstance(channels, dict) or common is None:
+            return channels
+        return {
+            name: {**common.model_dump(), **own} if isinstance(own, dict) else own for name, own in channels.items()
+        }
 
     @field_validator("home", mode="after")
     @classmethod
@@ -283,12 +357,13 @@ class Settings(BaseSettings):
 def load_settings() -> Settings:
     """Read all settings; raises SettingsError with one sentence for the first thing that is wrong."""
     try:
-        known = {(section, key) for section, keys in _read(DEFAULTS_FILE).items() for key in keys}
+        defaults = _read(DEFAULTS_FILE)
+        known = {(section, key) for section, keys in defaults.items() for key in keys}
         for name in sorted({*os.environ, *dotenv_values(DOTENV_FILE)}):
             if name.startswith(PREFIX) and name not in OUTSIDE_THE_FILE and not name.startswith(SUPERVISOR_PREFIX):
                 _check_known(known, name)
         for section in _read(_home() / HOME_FILE):
-            if section not in {one for one, _ in known}:
+            if section not in defaults:
                 raise SettingsError(f"{_home() / HOME_FILE} has {section}, which is no section; see config/fennel.toml")
         return Settings()
     except ValidationError as error:
@@ -337,8 +412,9 @@ def _check_known(known: set[tuple[str, str]], name: str) -> None:
 
 def _sentence(error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
-    path = [str(part) for part in first["loc"]]
-    name = PREFIX + "__".join(path).upper()
+    path = [str(part) for part in first["loc"] if part != "[key]"]
+    # A channel's table stands in the file alone: its name is no name for the environment.
+    name = ".".join(path) if path[0] == "channels" else PREFIX + "__".join(path).upper()
     if first["type"] == "extra_forbidden":
         return f"{name} is no setting of Fennel; config/fennel.toml lists them all"
     # A secret's value must not reach a log, even where it is wrong.
