@@ -14,8 +14,9 @@ FAILURE_TTL_S = 7 * SECONDS_A_DAY
 DELIVERY_TTL_S = 7 * SECONDS_A_DAY
 RETRIES = 3
 """How often a question that failed by an exception is tried again."""
-FEEDBACK_KEPT = 100_000
 MAX_TURNS_KEPT = 50
+MAX_TURNS_TOKENS = 8_000
+"""Of a thread's turns, unless the settings say otherwise."""
 PARTIALS_KEPT = 10_000
 DELIVERY_GROUP = "delivery"
 
@@ -50,6 +51,11 @@ def turns_key(conversation: str) -> str:
     return f"fennel:turns:{conversation}"
 
 
+def forgotten_key(conversation: str) -> str:
+    """When somebody last wanted the thread forgotten, since the epoch: what was asked before leaves no turn."""
+    return f"fennel:forgotten:{conversation}"
+
+
 def answers_stream(platform: str) -> str:
     """Stream of final answers, read by a consumer group; an entry goes when it has been shown."""
     return f"fennel:answers:{platform}"
@@ -65,14 +71,107 @@ def delivery_key(question_id: str) -> str:
     return f"fennel:delivery:{question_id}"
 
 
-def feedback_stream() -> str:
-    """Capped stream of what people think of answers."""
-    return "fennel:feedback"
+def shown_key(question_id: str) -> str:
+    """The end that the chat has seen, as a final answer: for those who judge it, ask for its sources, or withdraw it."""
+    return f"fennel:shown:{question_id}"
+
+
+HISTORY_KEY = "fennel:history"
+"""Sorted set: the ids of the questions whose ends were shown, by when that was."""
+
+
+def last_shown_key(conversation: str) -> str:
+    """The id of the question whose answer was shown last in the thread."""
+    return f"fennel:last:{conversation}"
+
+
+def last_shown_to_key(channel: str, asker: str) -> str:
+    """The id of the question of this person whose answer was shown last in the channel."""
+    return f"fennel:last-to:{channel}:{asker}"
+
+
+def feedback_key(question_id: str, by: str) -> str:
+    """What one person thinks of one answer, with the question and the answer."""
+    return f"fennel:feedback:{question_id}:{by}"
+
+
+FEEDBACK_KEY = "fennel:feedback"
+"""Sorted set: the keys of all feedback, by when it was given."""
+
+
+def displeased_key(conversation: str) -> str:
+    """Set: who found which answer of the thread bad, until a human is called."""
+    return f"fennel:displeased:{conversation}"
+
+
+def called_key(conversation: str) -> str:
+    """The id of the event that called the channel's maintainers to the thread; they are called once."""
+    return f"fennel:called:{conversation}"
+
+
+def channel_key(channel: str) -> str:
+    """Hash: what admins have set in a channel: whether it is paused, limits of its own."""
+    return f"fennel:channel:{channel}"
+
+
+def bucket_key(level: str, whose: str = "") -> str:
+    """Hash: a token bucket; `level` is ``person``, ``group`` or ``overall``."""
+    return f"fennel:bucket:{level}:{whose}" if whose else f"fennel:bucket:{level}"
+
+
+def notice_key(channel: str, asker: str) -> str:
+    """The id of the question in answer to which the person was told of a limit; they are told once a window."""
+    return f"fennel:noticed:{channel}:{asker}"
+
+
+def bot_turns_key(channel: str, bot: str) -> str:
+    """Sorted set: the turns of another bot in the channel, by when they were."""
+    return f"fennel:bot-turns:{channel}:{bot}"
+
+
+def overheard_key(channel: str, person: str) -> str:
+    """List: what a person has said in a channel where we read along, until they fall silent."""
+    return f"fennel:overheard:{channel}:{person}"
+
+
+def overheard_due_key(platform: str) -> str:
+    """Sorted set: whose words are looked at when (seconds since the epoch), unless they go on."""
+    return f"fennel:overheard-due:{platform}"
 
 
 def bot_lock_key(platform: str, account: str) -> str:
     """Held by the one process that serves this account of the platform."""
     return f"fennel:bot:{platform}:{account}"
+
+
+def wecom_answer_key(question_id: str) -> str:
+    """What WeCom's long connection has been shown of an answer (JSON)."""
+    return f"fennel:wecom:answer:{question_id}"
+
+
+def wecom_polled_key(question_id: str) -> str:
+    """Hash: what WeCom sees when it polls for a stream in callback mode."""
+    return f"fennel:wecom:polled:{question_id}"
+
+
+def wecom_link_key(bot_id: str) -> str:
+    """Hash: when the bot's link was last known to be up, and how long there was none altogether."""
+    return f"fennel:wecom:link:{bot_id}"
+
+
+def weixin_cursor_key(bot_id: str) -> str:
+    """How far the direct messages to this WeChat account are in Redis."""
+    return f"fennel:weixin:cursor:{bot_id}"
+
+
+def weixin_answer_key(question_id: str) -> str:
+    """What WeChat has been shown of an answer (JSON)."""
+    return f"fennel:weixin:answer:{question_id}"
+
+
+def weixin_unanswered_key(bot_id: str, person: str) -> str:
+    """How many messages the person got since they last wrote."""
+    return f"fennel:weixin:unanswered:{bot_id}:{person}"
 
 
 def engine_key(worker: str) -> str:

@@ -18,10 +18,11 @@ from bot.platform import Reply, SendAmbiguousError, SendLaterError, SendRefusedE
 from bot.platforms.wecom import metrics
 from bot.platforms.wecom.events import PLATFORM
 from bot.platforms.wecom.link import OK, TOO_OFTEN, Ack, UnansweredError, WeComLink, new_req_id
-from bot.platforms.wecom.markup import CONTENT_BYTES, neutral, split
+from bot.platforms.wecom.markup import CONTENT_BYTES, neutral
 from bot.platforms.wecom.pace import Kind, Pace
 from bot.platforms.wecom.records import Record, Records
 from bot.platforms.wecom.sentences import NOTES_BYTES, sentence
+from bot.text_parts import split
 from contract.question import Question
 
 INVALID_REQ_ID = 846605

@@ -25,9 +25,10 @@ from bot.platforms.wecom.callback_server import Body, CallbackServer
 from bot.platforms.wecom.crypto import CallbackCipher
 from bot.platforms.wecom.events import PLATFORM, EventError, event_type, to_feedback, to_message
 from bot.platforms.wecom.link import TOO_OFTEN
-from bot.platforms.wecom.markup import CONTENT_BYTES, neutral, split
+from bot.platforms.wecom.markup import CONTENT_BYTES, neutral
 from bot.platforms.wecom.polled import Polled, PolledStreams
 from bot.platforms.wecom.sentences import NOTES_BYTES, TEXT_ONLY, WELCOME, sentence
+from bot.text_parts import split
 from contract.question import Question, question_id
 
 PART_BYTES = CONTENT_BYTES - NOTES_BYTES

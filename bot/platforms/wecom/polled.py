@@ -101,7 +101,7 @@ class PolledStreams:
 
     async def text(self, question_id: str) -> str:
         """What the stream shows at the next poll; empty before anything was laid out."""
-        return str(await self._redis.hget(_key(question_id), "text") or "")
+        return str(await self._redis.hget(names.wecom_polled_key(question_id), "text") or "")
 
     async def give_up(self, question_id: str) -> Polled:
         """No poll comes any more; says whether one took the end at the last moment."""
@@ -110,11 +110,11 @@ class PolledStreams:
     async def note(self, question_id: str, **fields: str) -> None:
         """Write down what is about to happen, or did."""
         mapping: dict[FieldT, EncodableT] = dict(fields.items())
-        await self._redis.hset(_key(question_id), mapping=mapping)
+        await self._redis.hset(names.wecom_polled_key(question_id), mapping=mapping)
 
     async def load(self, question_id: str) -> Polled:
         """What is known of the stream."""
-        fields: Any = await self._redis.hgetall(_key(question_id))
+        fields: Any = await self._redis.hgetall(names.wecom_polled_key(question_id))
         return Polled.from_flat([part for pair in fields.items() for part in pair])
 
     async def close(self) -> None:
@@ -124,14 +124,10 @@ class PolledStreams:
             self._client = None
 
     async def _eval(self, script: str, question_id: str, *arguments: str) -> Any:
-        return await self._redis.eval(script, 1, _key(question_id), *arguments)
+        return await self._redis.eval(script, 1, names.wecom_polled_key(question_id), *arguments)
 
     @property
     def _redis(self) -> Redis:
         if self._client is None:
             self._client = patient_client(self._url)
         return self._client
-
-
-def _key(question_id: str) -> str:
-    return f"fennel:wecom:polled:{question_id}"

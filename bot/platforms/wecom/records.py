@@ -64,7 +64,7 @@ class Records:
 
     async def load(self, question_id: str) -> Record:
         """What was written last; a new record where nothing was."""
-        value: Any = await self.redis.get(_key(question_id))
+        value: Any = await self.redis.get(names.wecom_answer_key(question_id))
         if not value:
             return Record()
         known = {field.name for field in fields(Record)}
@@ -72,7 +72,7 @@ class Records:
 
     async def write(self, question_id: str, record: Record) -> Record:
         """Write it down; when this returns, a crash does not lose it."""
-        await self.redis.set(_key(question_id), json.dumps(asdict(record)), ex=names.DELIVERY_TTL_S)
+        await self.redis.set(names.wecom_answer_key(question_id), json.dumps(asdict(record)), ex=names.DELIVERY_TTL_S)
         return record
 
     @property
@@ -87,7 +87,3 @@ class Records:
         if self._redis is not None:
             await self._redis.aclose()
             self._redis = None
-
-
-def _key(question_id: str) -> str:
-    return f"fennel:wecom:answer:{question_id}"

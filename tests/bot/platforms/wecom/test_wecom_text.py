@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.platforms.wecom.events import EventError, to_feedback, to_message
-from bot.platforms.wecom.markup import neutral, split
+from bot.platforms.wecom.markup import neutral
 from bot.platforms.wecom.pace import Pace, Rate
 from bot.platforms.wecom.records import Record, Records
 from bot.platforms.wecom.sentences import NOTES_BYTES, SENTENCES
+from bot.text_parts import split
 from tests.bot.conftest import until
 from tests.valkey import ValkeyServer
 
@@ -174,8 +175,8 @@ def test_a_code_block_that_is_cut_is_closed_and_opened_again() -> None:
 
 def test_a_short_text_is_one_part_and_none_is_none() -> None:
     """Nothing is done to what fits."""
-    assert split(" a ") == ["a"]
-    assert split("  ") == []
+    assert split(" a ", 100) == ["a"]
+    assert split("  ", 100) == []
 
 
 def test_a_tag_that_wecom_folds_away_is_shown() -> None:
