@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator
 
 from bot.chat_message import ChatMessage
+from bot.link import link_of
 from bot.platform import Platform, Receive, Reply
 from bot.platforms.console.screen import Screen
 from bot.platforms.console.transcript import Transcript
@@ -34,6 +35,7 @@ class ConsolePlatform(Platform):
     async def listen(self, receive: Receive) -> None:
         """Hand over what is typed, until the end of the input."""
         self._screen.tell(f"Write @{self._bot_name} and a question; /help tells more, Ctrl-D leaves.")
+        link_of(self.name).listens()
         reading = asyncio.ensure_future(self._read(receive))
         closing = asyncio.ensure_future(self._closed.wait())
         try:

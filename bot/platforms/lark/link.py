@@ -19,6 +19,7 @@ from typing import Any
 
 import structlog
 
+from bot.link import link_of
 from bot.platform import LinkDeadError
 from bot.platforms.lark import metrics
 from bot.platforms.lark.sdk import ws_client
@@ -213,7 +214,7 @@ class LongLink:
                 )
                 await _wait(closed, min(pause_s, max(0.0, well_at_s + self._times.link_timeout_s - time.monotonic())))
         finally:
-            metrics.link_up.set(0)
+            link_of("lark").down()
             if life is not None:
                 await life.stop()
 
@@ -224,7 +225,7 @@ class LongLink:
             now_s = time.monotonic()
             silent = now_s - life.heard_at_s > self._times.silent_pings * life.ping_interval_s
             well = life.connected and not silent
-            metrics.link_up.set(int(well))
+            (link_of("lark").seen if well else link_of("lark").down)()
             if well:
                 well_at_s = now_s
                 continue

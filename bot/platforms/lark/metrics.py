@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from prometheus_client import Counter, Gauge
+from prometheus_client import Counter
 
 events = Counter("fennel_lark_events_total", "Events received, by type and what became of them.", ["type", "what"])
-link_up = Gauge("fennel_lark_link_up", "1 while the long connection is open and heard of.")
 link_rebuilds = Counter(
     "fennel_lark_link_rebuilds_total", "Times the long connection was built anew, by reason.", ["reason"]
 )

@@ -20,6 +20,7 @@ import structlog
 from aiohttp import web
 from Crypto.Cipher import AES
 
+from bot.link import link_of
 from bot.platform import LinkDeadError, PlatformError
 from bot.platforms.lark import metrics
 from config.settings import LarkSettings
@@ -117,9 +118,11 @@ class Webhook:
                 raise LinkDeadError(f"Lark's webhook cannot listen on {host}:{port} ({error.strerror})") from error
             self.port = runner.addresses[0][1]
             self.ready.set()
+            link_of("lark").listens()
             log.info("Lark's webhook listens", host=host, port=self.port, path=self._settings.webhook_path)
             await closed.wait()
         finally:
+            link_of("lark").down()
             await runner.cleanup()
 
     async def _serve(self, request: web.Request) -> web.Response:

@@ -15,6 +15,7 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.socket_mode.aiohttp import SocketModeClient
 from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
+from bot.link import link_of
 from bot.platform import LinkDeadError
 from bot.platforms.slack import metrics
 from bot.platforms.slack.sdk_log import sdk_logger
@@ -61,7 +62,7 @@ class SocketLink:
         try:
             await self._watch(handler.client, connecting, closed)
         finally:
-            metrics.link_up.set(0)
+            link_of("slack").down()
             connecting.cancel()
             await asyncio.gather(connecting, return_exceptions=True)
             await handler.client.close()  # type: ignore[no-untyped-call]
@@ -94,7 +95,7 @@ class SocketLink:
                 log.warning("the link to Slack is down")
                 down_since_s, renewed = time.monotonic(), False
             is_up = connected
-            metrics.link_up.set(int(is_up))
+            (link_of("slack").seen if is_up else link_of("slack").down)()
             down_s = 0.0 if is_up else time.monotonic() - down_since_s
             if down_s >= 2 * self._link_timeout_s:
                 raise LinkDeadError(f"no link to Slack for {down_s:.0f} s")

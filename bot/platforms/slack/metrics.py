@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from prometheus_client import Counter, Gauge
+from prometheus_client import Counter
 
-link_up = Gauge("fennel_slack_link_up", "1 while events can reach us over Socket Mode.")
 links_renewed = Counter("fennel_slack_links_renewed_total", "Times that a dead link was given a new URL.")
 calls = Counter("fennel_slack_calls_total", "Web API calls, by method and what came of them.", ["method", "result"])
 missed = Counter("fennel_slack_messages_read_back_total", "Messages read back that may have come while away.")

@@ -9,6 +9,7 @@ from aiohttp import web
 from slack_bolt.adapter.aiohttp import to_aiohttp_response, to_bolt_request
 from slack_bolt.app.async_app import AsyncApp
 
+from bot.link import link_of
 from bot.platform import LinkDeadError
 
 PATH = "/slack/events"
@@ -39,8 +40,10 @@ class Webhook:
                 raise LinkDeadError(f"cannot listen on {self._host}:{self._port}: {error.strerror or error}") from error
             self.url = f"http://{self._host}:{runner.addresses[0][1]}{PATH}"
             log.info("listening for Slack", url=self.url)
+            link_of("slack").listens()
             await closed.wait()
         finally:
+            link_of("slack").down()
             await runner.cleanup()
 
     async def _take(self, request: web.Request) -> web.Response:

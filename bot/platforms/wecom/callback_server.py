@@ -15,6 +15,7 @@ from typing import Any
 import structlog
 from aiohttp import web
 
+from bot.link import link_of
 from bot.platform import LinkDeadError
 from bot.platforms.wecom import metrics
 from bot.platforms.wecom.crypto import CallbackCipher, ForgedError
@@ -54,10 +55,12 @@ class CallbackServer:
         except OSError as error:
             raise LinkDeadError(f"WeCom's callbacks cannot be taken at {self._host}:{self.port}: {error}") from error
         self.port = self._runner.addresses[0][1]
+        link_of("wecom").listens()
         log.info("taking WeCom's callbacks", host=self._host, port=self.port, path=PATH)
 
     async def close(self) -> None:
         """Take no more calls; those in hand are answered."""
+        link_of("wecom").down()
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None

@@ -20,6 +20,7 @@ from uuid import uuid4
 import aiohttp
 import structlog
 
+from bot.link import link_of
 from bot.platform import LinkDeadError, LinkTakenError, SendAmbiguousError, SendLaterError
 from bot.platforms.wecom import metrics
 from bot.platforms.wecom.events import PLATFORM, event_type
@@ -201,6 +202,8 @@ class WeComLink:
         async for part in socket:
             if part.type is not aiohttp.WSMsgType.TEXT:
                 continue
+            if self._socket is not None:
+                link_of(PLATFORM).seen()
             try:
                 frame = json.loads(part.data)
                 command, req_id, body = frame.get("cmd"), str(frame["headers"]["req_id"]), frame.get("body")
@@ -251,7 +254,7 @@ class WeComLink:
 
     def _mark_up(self, socket: aiohttp.ClientWebSocketResponse) -> float:
         self._socket = socket
-        metrics.link_up.labels(PLATFORM).set(1)
+        link_of(PLATFORM).seen()
         now_s = time.monotonic()
         if self._down_since_s is not None:
             gap_s = now_s - self._down_since_s
@@ -267,7 +270,7 @@ class WeComLink:
         if self._socket is not None:
             self._down_since_s = time.monotonic()
         self._socket = None
-        metrics.link_up.labels(PLATFORM).set(0)
+        link_of(PLATFORM).down()
         self._unanswered.clear()
         self._give_up_waiting()
 

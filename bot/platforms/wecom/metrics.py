@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from prometheus_client import Counter, Gauge
+from prometheus_client import Counter
 
-link_up = Gauge("fennel_link_up", "Whether the link to the platform is up.", ["platform"])
 link_gaps = Counter(
     "fennel_link_gaps_seconds",
     "Seconds without a link after the first one; WeCom loses what is written meanwhile.",
