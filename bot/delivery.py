@@ -83,9 +83,10 @@ class Delivery:
         if question.id not in self._ended and not self._stopping.is_set():
             self._growing_reply(question).offer(reply)
 
-    def is_growing(self, question_id: str) -> bool:
-        """Whether anything was offered for this question in this process."""
-        return question_id in self._growing
+    def offered(self, question_id: str) -> Reply | None:
+        """What was offered last for this open question in this process."""
+        growing = self._growing.get(question_id)
+        return growing.offered if growing else None
 
     def _growing_reply(self, question: Question) -> GrowingReply:
         growing = self._growing.get(question.id)

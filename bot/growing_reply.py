@@ -13,18 +13,22 @@ log = structlog.get_logger(__name__)
 
 
 class GrowingReply:
-    """Shows what is offered, at most once in `interval_s`, until it is closed. What it shows may be lost."""
+    """Shows what is offered, at most once in `interval_s`, until it is closed. What it shows may be lost.
+
+    `offered` is what was offered last.
+    """
 
     def __init__(self, slot: ReplySlot, interval_s: float) -> None:
         self.slot = slot
         self._interval_s = interval_s
+        self.offered: Reply | None = None
         self._newest: Reply | None = None
         self._offered = asyncio.Event()
         self._closed = asyncio.Event()
 
     def offer(self, reply: Reply) -> None:
         """Show this instead of what was offered before, when its time comes."""
-        self._newest = reply
+        self.offered = self._newest = reply
         self._offered.set()
 
     def close(self) -> None:
@@ -54,7 +58,9 @@ class GrowingReply:
                 return 0.0
             reply, self._newest = self._newest, None
             try:
-                await self.slot.show(reply)
+                again_after_s = await self.slot.show(reply)
+                if again_after_s is not None:
+                    asyncio.get_running_loop().call_later(again_after_s, self._renew, reply)
             except SendLaterError as error:
                 self._offer_again(reply)
                 return max(self._interval_s, error.after_s)
@@ -70,4 +76,9 @@ class GrowingReply:
 
     def _offer_again(self, reply: Reply) -> None:
         if self._newest is None:
+            self.offer(reply)
+
+    def _renew(self, reply: Reply) -> None:
+        """Show again what would go away by itself, unless something else has come since."""
+        if self.offered is reply:
             self.offer(reply)

@@ -123,6 +123,15 @@ class Platform(ABC):
         the reply is sent again).
         """
 
+    async def show_status(self, reply: Reply) -> float | None:
+        """Show a notice in a form that is no message, such as a status line, while there is no message yet.
+
+        Returns after how many seconds it has to be shown again if it still holds. None where it cannot be shown so:
+        then it is sent as a message. Raises nothing that a caller has to know of.
+        """
+        del reply
+        return None
+
     @abstractmethod
     async def close(self) -> None:
         """Close the link; `listen` returns. Nothing is sent after it. A second call does nothing."""

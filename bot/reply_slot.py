@@ -54,16 +54,22 @@ class ReplySlot:
             self._state = await self._states.load(self.question.id)
         return self._state
 
-    async def show(self, reply: Reply) -> None:
+    async def show(self, reply: Reply) -> float | None:
         """Make the chat show `reply`: send it, or edit what is there.
 
-        Raises SendRefusedError, SendLaterError or SendAmbiguousError; calling it again is right after the last two.
+        Returns after how many seconds it has to be shown again, None where it stays. Raises SendRefusedError,
+        SendLaterError or SendAmbiguousError; calling it again is right after the last two.
         """
         state = await self._settled()
+        if reply.is_notice and not state.sent_id:
+            again_after_s = await self._platform.show_status(reply)
+            if again_after_s is not None:
+                return again_after_s
         if not state.sent_id:
             state = await self._send(reply, state)
         if reply != self._last:
             await self._edit(reply, state)
+        return None
 
     async def close(self, entry_id: str, stage: SendStage, outcome: str) -> None:
         """The end is shown (or refused): write that down and let go of the entry, in one step."""

@@ -49,8 +49,8 @@ class Notices(Protocol):
     def offer(self, question: Question, reply: Reply) -> None:
         """Show a reply to an open question that will be overtaken by its answer."""
 
-    def is_growing(self, question_id: str) -> bool:
-        """Whether something is shown for it already."""
+    def offered(self, question_id: str) -> Reply | None:
+        """What was offered last for it, by anyone in this process."""
 
 
 class Sweeper:
@@ -104,11 +104,15 @@ class Sweeper:
         elif one.age_s > self._answer_ttl_s and one.job_status != "started":
             if await self._inbox.take_back(question, Outcome.EXPIRED):
                 log.warning("a question has waited too long", id=one.id, age_s=round(one.age_s))
-        elif one.age_s > self._queued_notice_after_s and not self._is_seen(one):
+        elif one.age_s > self._queued_notice_after_s and not self._is_told(question, one):
             await self._notice(question, one)
 
-    def _is_seen(self, one: OpenQuestion) -> bool:
-        return bool(one.stage) or self._notices.is_growing(one.id)
+    def _is_told(self, question: Question, one: OpenQuestion) -> bool:
+        """Whether the asker knows where the question is. That we think does not tell that it waits."""
+        offered = self._notices.offered(one.id)
+        if offered is None:
+            return bool(one.stage) and one.stage != SendStage.PLANNED
+        return one.job_status == "started" or offered != rendering.thinking(question)
 
     async def _notice(self, question: Question, one: OpenQuestion) -> None:
         """Tell the asker once where the question is."""

@@ -178,17 +178,17 @@ class Notices:
     def __init__(self, question_id: str, show: Show) -> None:
         self._question_id = question_id
         self._show = show
-        self._has_told = False
+        self._told: Reply | None = None
 
     def offer(self, question: Question, reply: Reply) -> None:
         """Show it once."""
-        if question.id == self._question_id and not self._has_told:
-            self._has_told = True
+        if question.id == self._question_id and self._told is None:
+            self._told = reply
             self._show(reply)
 
-    def is_growing(self, question_id: str) -> bool:
-        """Whether there is no need to say anything."""
-        return question_id != self._question_id or self._has_told
+    def offered(self, question_id: str) -> Reply | None:
+        """What was said of our question."""
+        return self._told if question_id == self._question_id else None
 
 
 async def _in_time(work: Coroutine[None, None, None]) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import redis.asyncio
 
+from bot import rendering
 from bot.inbox import Inbox
 from bot.platform import Reply
 from bot.redis_link import patient_client
@@ -27,14 +28,16 @@ class Board:
     """Where the sweeper's sentences go."""
 
     texts: dict[str, list[str]] = field(default_factory=dict)
+    replies: dict[str, Reply] = field(default_factory=dict)
 
     def offer(self, question: Question, reply: Reply) -> None:
         """Write it down."""
         self.texts.setdefault(question.id, []).append(reply.text)
+        self.replies[question.id] = reply
 
-    def is_growing(self, question_id: str) -> bool:
-        """Whether something was written down for it."""
-        return question_id in self.texts
+    def offered(self, question_id: str) -> Reply | None:
+        """What was written down last for it."""
+        return self.replies.get(question_id)
 
 
 @dataclass
@@ -90,6 +93,29 @@ async def test_who_has_seen_something_is_told_no_place(stage: Stage) -> None:
     await stage.redis.hset(names.delivery_key(question.id), "state", "sent")
     await stage.sweep_in(6)
     assert not stage.board.texts
+
+
+async def test_who_has_seen_that_we_think_is_told_the_place(stage: Stage) -> None:
+    """Where a sign that we think came at once, the place in the queue is told all the same; not when work has begun."""
+    waiting, begun = make_question(1, thread="a"), make_question(2, thread="b")
+    for question in (begun, waiting):
+        await stage.inbox.accept(question)
+        stage.board.offer(question, rendering.thinking(question))
+        # A platform that shows it as a message has written that down.
+        await stage.redis.hset(names.delivery_key(question.id), "state", "sent")
+    assert await take(stage.redis) == begun
+    await stage.sweep_in(6)
+    await stage.sweep_in(7)
+    assert stage.board.texts == {begun.id: ["Thinking…"], waiting.id: ["Thinking…", "Queued, you are next."]}
+
+
+async def test_who_has_seen_the_answer_begin_is_told_no_place(stage: Stage) -> None:
+    """A question that went back to the queue keeps showing what was made of its answer."""
+    question = make_question()
+    await stage.inbox.accept(question)
+    stage.board.offer(question, rendering.growing(question, "The beginning"))
+    await stage.sweep_in(6)
+    assert stage.board.texts == {question.id: ["The beginning"]}
 
 
 async def test_work_that_has_begun_unseen_is_shown(stage: Stage) -> None:

@@ -83,8 +83,8 @@ class SlackPlatform(Platform):
         self._closed = asyncio.Event()
         self._calls = SlackCalls(token, settings.api_url, Pacer(minute_s), timeout_s=timeout_s)
         self._whoami = Whoami(self._calls)
-        thinking = Thinking(self._calls, again_after_s=1.5 * minute_s)
-        self._sender = Sender(self._calls, self._whoami, thinking, rotate_after_s=rotate_after_s, settle_s=settle_s)
+        self._thinking = Thinking(self._calls, again_after_s=1.5 * minute_s)
+        self._sender = Sender(self._calls, self._whoami, rotate_after_s=rotate_after_s, settle_s=settle_s)
         self._webhook: Webhook | None = None
 
     @property
@@ -126,6 +126,10 @@ class SlackPlatform(Platform):
     async def edit(self, sent_id: str, reply: Reply) -> None:
         """Change a reply that is shown."""
         await self._sender.edit(sent_id, reply)
+
+    async def show_status(self, reply: Reply) -> float | None:
+        """Show a notice as the thread's status line, or as eyes on the question."""
+        return await self._thinking.show(reply)
 
     async def find(self, question: Question) -> str | None:
         """Look for our reply in the question's thread."""

@@ -12,12 +12,10 @@ from typing import Any
 
 import structlog
 
-from bot import rendering
 from bot.platform import Reply, SendAmbiguousError, SendLaterError, TooLateToEditError
 from bot.platforms.slack.calls import SlackCalls, SlackRefusedError
 from bot.platforms.slack.identity import Whoami
 from bot.platforms.slack.posts import Post, growing_post, posts
-from bot.platforms.slack.thinking import Thinking
 from contract.question import Question
 
 METADATA_TYPE = "fennel_answer"
@@ -59,6 +57,7 @@ class Shown:
     text: str = ""
     started_s: float = 0.0
     doubtful: bool = False
+    is_notice: bool = False
 
 
 class Sender:
@@ -71,14 +70,12 @@ class Sender:
         self,
         calls: SlackCalls,
         whoami: Whoami,
-        thinking: Thinking,
         *,
         rotate_after_s: float = ROTATE_AFTER_S,
         settle_s: float = 3.0,
     ) -> None:
         self._calls = calls
         self._whoami = whoami
-        self._thinking = thinking
         self._rotate_after_s = rotate_after_s
         self._settle_s = settle_s
         self._shown: OrderedDict[str, Shown] = OrderedDict()
@@ -88,10 +85,11 @@ class Sender:
         """Show a new reply; see `Platform.send`."""
         if reply.outcome is not None:
             return await self._send_end(reply)
-        if reply == rendering.thinking(reply.question):
-            await self._thinking.show(reply.question, reply.text)
-            raise SendLaterError("a status line is shown, and no message yet", AT_THE_NEXT_STEP_S)
         post = growing_post(reply)
+        if reply.is_notice:
+            ts = await self._post(reply.question, post, growing=True)
+            self._shown[ts].is_notice = True
+            return ts
         if not post.markdown:
             raise SendLaterError("nothing to show yet", AT_THE_NEXT_STEP_S)
         if reply.question.channel not in self._no_streams:
@@ -112,8 +110,12 @@ class Sender:
             if reply.outcome is not None:
                 await self._end(ts, reply, shown)
                 self._shown.pop(ts, None)
-            elif reply != rendering.thinking(reply.question):
+            elif not reply.is_notice:
+                shown.is_notice = False
                 await self._grow(ts, reply, shown)
+            elif shown.is_notice:
+                # What has begun to be an answer stays; one notice takes another's place.
+                await self._update(ts, reply.question, growing_post(reply), growing=True)
         except SlackRefusedError as error:
             if error.error in GONE:
                 raise TooLateToEditError(str(error)) from error

@@ -1,17 +1,18 @@
-"""Shows that we think before there is a message: a status line in the thread, or eyes on the question."""
+"""Shows notices before there is a message: a status line in the thread, or eyes on the question."""
 
 from __future__ import annotations
 
-import time
 from collections import OrderedDict
 
 import structlog
 
-from bot.platform import SendAmbiguousError, SendLaterError
+from bot import rendering
+from bot.platform import Reply, SendAmbiguousError, SendLaterError
 from bot.platforms.slack.calls import SlackCalls, SlackRefusedError
 from contract.question import Question
 
 REMEMBERED = 4_096
+NEVER_AGAIN_S = 24 * 3_600.0
 
 log = structlog.get_logger(__name__)
 
@@ -22,35 +23,29 @@ class Thinking:
     def __init__(self, calls: SlackCalls, again_after_s: float = 90.0) -> None:
         self._calls = calls
         self._again_after_s = again_after_s
-        self._shown: OrderedDict[str, float] = OrderedDict()
+        self._with_eyes: OrderedDict[str, None] = OrderedDict()
         self._status_refused = False
 
-    async def show(self, question: Question, text: str) -> None:
-        """Show it unless it is shown. What cannot be shown now is left out: the answer does not wait for it."""
-        now = time.monotonic()
-        if now - self._shown.get(question.id, -self._again_after_s) < self._again_after_s:
-            return
-        first = question.id not in self._shown
-        self._shown[question.id] = now
-        while len(self._shown) > REMEMBERED:
-            self._shown.popitem(last=False)
+    async def show(self, reply: Reply) -> float | None:
+        """Show a notice; see `Platform.show_status`. What cannot be shown now is tried again later, not at once."""
         try:
-            if not self._status_refused and await self._show_status(question, text):
-                return
-            if first:
-                await self._calls.call(
-                    "reactions.add", channel=question.channel, timestamp=question.message_id, name="eyes"
-                )
-        except (SendLaterError, SendAmbiguousError, SlackRefusedError) as error:
+            if not self._status_refused and await self._show_status(reply):
+                return self._again_after_s
+            if reply != rendering.thinking(reply.question):
+                return None
+            await self._show_eyes(reply.question)
+        except (SendLaterError, SendAmbiguousError) as error:
             log.debug("cannot show that we think", error=str(error))
+            return self._again_after_s / 3
+        return NEVER_AGAIN_S
 
-    async def _show_status(self, question: Question, text: str) -> bool:
+    async def _show_status(self, reply: Reply) -> bool:
         try:
             await self._calls.call(
                 "assistant.threads.setStatus",
-                channel_id=question.channel,
-                thread_ts=question.thread,
-                status=text,
+                channel_id=reply.question.channel,
+                thread_ts=reply.question.thread,
+                status=reply.text,
             )
         except SlackRefusedError as error:
             # What concerns this thread alone says nothing of the next one.
@@ -58,3 +53,16 @@ class Thinking:
             log.info("no status line here", error=error.error)
             return False
         return True
+
+    async def _show_eyes(self, question: Question) -> None:
+        if question.id in self._with_eyes:
+            return
+        try:
+            await self._calls.call(
+                "reactions.add", channel=question.channel, timestamp=question.message_id, name="eyes"
+            )
+        except SlackRefusedError as error:
+            log.debug("cannot put eyes on a question", error=error.error)
+        self._with_eyes[question.id] = None
+        if len(self._with_eyes) > REMEMBERED:
+            self._with_eyes.popitem(last=False)
