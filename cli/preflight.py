@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 
 import psutil
 
 from cli.stack import StackError
 from config.settings import Settings, redis_server
+from health.surroundings import FREE_MB, free_mb
 
 LOOPBACK = "127.0.0.1"
-FREE_MB = 100
-"""For logs, the append-only file and the knowledge base."""
 FREE_FOR_MODEL_MB = 1000
 """More, as long as the model has not been put into the home folder."""
 
@@ -38,11 +36,6 @@ def check_disk(settings: Settings) -> None:
             f"the disk of {settings.home} has {left_mb} MB left and Fennel needs {wanted_mb}: "
             f"free some, or set FENNEL_HOME to a folder on another disk"
         )
-
-
-def free_mb(settings: Settings) -> int:
-    """What is free on the home folder's disk."""
-    return shutil.disk_usage(settings.home).free // 2**20
 
 
 def check_redis_server() -> None:

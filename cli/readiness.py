@@ -15,9 +15,9 @@ import redis
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from cli.engine_state import EngineState, read_states
 from cli.stack import Program, Stack, StackError
 from config.settings import Settings
+from health.engine_state import EngineState, read_states
 
 POLL_S = 0.2
 REDIS_TIMEOUT_S = 30.0

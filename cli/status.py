@@ -14,11 +14,11 @@ from rich.table import Table
 from rq.queue import Queue
 from rq.serializers import JSONSerializer
 
-from cli.engine_state import read_states
 from cli.readiness import shown_address
 from cli.stack import Stack
 from config.settings import Settings, load_settings
 from contract import names
+from health.engine_state import read_states
 
 NOTHING_RUNNING = 5
 REDIS_TIMEOUT_S = 3.0

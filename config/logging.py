@@ -48,7 +48,7 @@ def configure_logging(settings: LogSettings, stream: TextIO | None = None) -> No
     root.handlers[:] = [handler]
     # The libraries speak up only when something is wrong; at debug they would print what people write.
     root.setLevel(logging.WARNING)
-    for ours in ("bot", "cli", "config", "contract", "workers", "__main__"):
+    for ours in ("bot", "cli", "config", "contract", "health", "workers", "__main__"):
         logging.getLogger(ours).setLevel(settings.level.upper())
 
 

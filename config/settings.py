@@ -219,6 +219,20 @@ class WecomSettings(Section):
     api_url: str
 
 
+class HealthSettings(Section):
+    """Where each program tells how it is."""
+
+    host: str = Field(min_length=1)
+    port: int = Field(ge=-1, le=65535)
+
+
+class WeixinSettings(Section):
+    """Direct messages of personal WeChat, over iLink."""
+
+    enabled: bool
+    base_url: str = Field(pattern=r"^https?://\S+$")
+
+
 class LogSettings(Section):
     """What is logged, and how."""
 
@@ -256,6 +270,8 @@ class Settings(BaseSettings):
     slack: SlackSettings
     lark: LarkSettings
     wecom: WecomSettings
+    weixin: WeixinSettings
+    health: HealthSettings
     log: LogSettings
 
     @classmethod
@@ -298,6 +314,11 @@ class Settings(BaseSettings):
         return self.home / "run"
 
     @property
+    def health_folder(self) -> Path:
+        """Where each program's metrics are, as Prometheus' file_sd reads it, and what it said last."""
+        return self.run_folder / "health"
+
+    @property
     def logs_folder(self) -> Path:
         """What the programs print."""
         return self.home / "logs"
@@ -335,7 +356,14 @@ class Settings(BaseSettings):
     def make_folders(self) -> None:
         """Make the home folder and what stands in it; raises SettingsError where it cannot be written."""
         try:
-            folders = (self.run_folder, self.logs_folder, self.models_folder, self.redis_folder, self.index_file.parent)
+            folders = (
+                self.run_folder,
+                self.health_folder,
+                self.logs_folder,
+                self.models_folder,
+                self.redis_folder,
+                self.index_file.parent,
+            )
             for folder in (self.home, *folders):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.run_folder.chmod(0o700)

@@ -16,7 +16,7 @@ import pytest
 
 from config.settings import CHECKOUT
 
-PACKAGES = ("bot", "cli", "config", "contract", "workers")
+PACKAGES = ("bot", "cli", "config", "contract", "health", "workers")
 HEAVY = ("torch", "transformers", "numpy")
 # numpy searches the vectors in the worker's own process, which must only never see torch.
 TORCH = ("torch", "transformers")
@@ -46,7 +46,7 @@ def read(self, key):
     while caller.f_globals.get("__name__", "") in ("os", "collections.abc", "_collections_abc"):
         caller = caller.f_back
     module = caller.f_globals.get("__name__", "")
-    if watching and module.partition(".")[0] in ("bot", "cli", "config", "contract", "workers"):
+    if watching and module.partition(".")[0] in ("bot", "cli", "config", "contract", "health", "workers"):
         seen.append(f"{module} reads ${key}")
     return real(self, key)
 type(os.environ).__getitem__ = read

@@ -12,6 +12,7 @@ from cli import preflight
 from cli.stack import StackError
 from config.settings import DOTENV_FILE, HOME_FILE, Settings, SettingsError
 from contract.finding import Finding
+from health.surroundings import free_mb
 
 SPAWN_TIMEOUT_S = 30.0
 HEAVY = ("torch", "transformers")
@@ -48,7 +49,7 @@ def _home(settings: Settings) -> list[Finding]:
     except StackError as error:
         what, _, cure = str(error).partition(": ")
         return [home, Finding("disk", False, what, cure)]
-    return [home, Finding("disk", True, f"{preflight.free_mb(settings):,} MB are free below the home folder")]
+    return [home, Finding("disk", True, f"{free_mb(settings):,} MB are free below the home folder")]
 
 
 def _start_method() -> Finding:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import redis
 
-from cli.engine_state import EngineState, read_states
 from cli.stack import Program, Stack, StackError
 from config.settings import Settings
 from contract.finding import Finding
+from health.engine_state import EngineState, read_states
+from health.surroundings import engine_finding
 
 TIMEOUT_S = 3.0
 BROKEN_STATES = ("BACKOFF", "FATAL", "UNKNOWN")
@@ -15,7 +16,10 @@ BROKEN_STATES = ("BACKOFF", "FATAL", "UNKNOWN")
 
 def findings(settings: Settings) -> list[Finding]:
     """All findings of the programs and the engines."""
-    return [*_supervised(settings), *(_engine(state) for state in engines(settings))]
+    return [
+        *_supervised(settings),
+        *(engine_finding(state, f"engine of {state.worker}") for state in engines(settings)),
+    ]
 
 
 def engines(settings: Settings) -> list[EngineState]:
@@ -52,16 +56,3 @@ def _program(stack: Stack, program: Program) -> Finding:
     said = f"; the last line of its log: {last[-1].strip()}" if last else ""
     cure = f"fennel logs {program.name}; when it is mended: fennel restart {program.name}"
     return Finding(program.name, False, f"it is {program.state} (exit code {program.exit_code}){said}", cure)
-
-
-def _engine(state: EngineState) -> Finding:
-    subject = f"engine of {state.worker}"
-    if state.ready:
-        return Finding(subject, True, "the model is loaded and has answered")
-    if state.state == "failed":
-        return Finding(subject, False, state.error, f"mend that, then: fennel restart {state.worker}")
-    if state.state == "":
-        return Finding(subject, False, "its worker is not heard of", f"fennel restart {state.worker}")
-    how_far = f"{state.state}: {state.what}, {state.progress:.0%}"
-    said = f" (before: {state.error})" if state.error else ""
-    return Finding(subject, False, f"{how_far}{said}", f"wait, or look: fennel logs {state.worker}")

@@ -16,7 +16,8 @@ class EngineState:
     """One engine. `state` is loading, ready, restarting, failed, or empty where its worker has not said anything.
 
     `pid` is the worker's process, 0 where it is not known;
-    `progress` is the share that is loaded, 0 to 1; `what` says of what; `error` is a sentence.
+    `progress` is the share that is loaded, 0 to 1; `what` says of what; `error` is a sentence. `in_flight` counts the
+    answers that grow or wait inside the engine; `tokens_per_s` is what it wrote in the last seconds.
     """
 
     worker: str
@@ -25,6 +26,9 @@ class EngineState:
     progress: float = 0.0
     what: str = ""
     error: str = ""
+    in_flight: int = 0
+    tokens_per_s: float = 0.0
+    gpu_memory_bytes: int = 0
 
     @property
     def ready(self) -> bool:
@@ -55,4 +59,7 @@ def _state(worker: str, fields: Mapping[bytes | str, bytes | str]) -> EngineStat
         progress=float(text.get("progress", 0)),
         what=text.get("what", ""),
         error=text.get("error", ""),
+        in_flight=int(text.get("in_flight", 0)),
+        tokens_per_s=float(text.get("tokens_per_s", 0)),
+        gpu_memory_bytes=int(text.get("gpu_memory_bytes", 0)),
     )
