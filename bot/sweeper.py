@@ -21,7 +21,10 @@ from contract.question import Question
 from contract.wire import WireError
 
 INTERVAL_S = 1.0
-BATCH = 500
+LOOKED_AT = 500
+"""Open questions that one round looks at."""
+BATCH = 50
+"""Of them asked for at a time: between two batches the loop has other things to do."""
 GRACE_S = 2.0
 """A question younger than this is not looked at: the inbox may not be done with it."""
 LEFT_OVER_AFTER_S = float(names.DEDUPE_TTL_S)
@@ -36,11 +39,10 @@ class OpenQuestion:
 
     id: str
     age_s: float
-    wire: str | None
+    is_known: bool
     outcome: str | None
     stage: str | None
     job_status: str | None
-    queue_place: int | None
 
 
 class Notices(Protocol):
@@ -84,9 +86,13 @@ class Sweeper:
 
     async def sweep(self, now_s: float) -> None:
         """Look once at each open question that is old enough, the oldest first."""
-        oldest = min(GRACE_S, self._queued_notice_after_s)
-        for one in await self._open_questions(now_s - oldest, now_s):
-            await self._look_after(one)
+        youngest_s = min(GRACE_S, self._queued_notice_after_s)
+        aged: Any = await self._redis.zrangebyscore(
+            names.open_key(self._platform), "-inf", now_s - youngest_s, start=0, num=LOOKED_AT, withscores=True
+        )
+        for start in range(0, len(aged), BATCH):
+            for one in await self._open_questions(aged[start : start + BATCH], now_s):
+                await self._look_after(one)
 
     async def _look_after(self, one: OpenQuestion) -> None:
         if one.outcome:
@@ -94,32 +100,37 @@ class Sweeper:
             if one.stage == SendStage.DONE or one.age_s > LEFT_OVER_AFTER_S:
                 await self._redis.zrem(names.open_key(self._platform), one.id)
             return
-        question = _read(one)
+        is_gone = one.job_status not in ALIVE
+        is_late = one.age_s > self._answer_ttl_s and one.job_status != "started"
+        wants_notice = one.age_s > self._queued_notice_after_s and not self._is_told(one)
+        if one.is_known and not (is_gone or is_late or wants_notice):
+            return
+        question = await self._read(one.id)
         if question is None:
             log.error("an open question is not known any more", id=one.id)
             await self._redis.zrem(names.open_key(self._platform), one.id)
-        elif one.job_status not in ALIVE:
+        elif is_gone:
             if await self._inbox.take_back(question, Outcome.FAILED, "job_gone"):
                 log.error("a question's job is gone without an end", id=one.id, status=one.job_status)
-        elif one.age_s > self._answer_ttl_s and one.job_status != "started":
+        elif is_late:
             if await self._inbox.take_back(question, Outcome.EXPIRED):
                 log.warning("a question has waited too long", id=one.id, age_s=round(one.age_s))
-        elif one.age_s > self._queued_notice_after_s and not self._is_told(question, one):
+        else:
             await self._notice(question, one)
 
-    def _is_told(self, question: Question, one: OpenQuestion) -> bool:
+    def _is_told(self, one: OpenQuestion) -> bool:
         """Whether the asker knows where the question is. That we think does not tell that it waits."""
         offered = self._notices.offered(one.id)
         if offered is None:
             return bool(one.stage) and one.stage != SendStage.PLANNED
-        return one.job_status == "started" or offered != rendering.thinking(question)
+        return one.job_status == "started" or offered != rendering.thinking(offered.question)
 
     async def _notice(self, question: Question, one: OpenQuestion) -> None:
         """Tell the asker once where the question is."""
         if one.job_status == "started":
             self._notices.offer(question, rendering.thinking(question))
             return
-        before = one.queue_place
+        before: Any = await self._redis.lpos(names.QUEUE_KEY, question.id)
         if before is None:
             before = await self._before_a_waiting_one(question)
         self._notices.offer(question, rendering.queued(question, before))
@@ -134,28 +145,22 @@ class Sweeper:
         in_queue = place if isinstance(place, int) else 0
         return in_queue + 1 + int(rank or 0)
 
-    async def _open_questions(self, before_s: float, now_s: float) -> list[OpenQuestion]:
-        aged: Any = await self._redis.zrangebyscore(
-            names.open_key(self._platform), "-inf", before_s, start=0, num=BATCH, withscores=True
-        )
-        if not aged:
-            return []
+    async def _open_questions(self, aged: list[tuple[str, float]], now_s: float) -> list[OpenQuestion]:
         async with self._redis.pipeline(transaction=False) as step:
             for question_id, _accepted_at_s in aged:
-                step.get(names.question_key(question_id))
+                step.exists(names.question_key(question_id))
                 step.hmget(names.delivery_key(question_id), ["outcome", "state"])
                 step.hget(names.job_key(question_id), "status")
-                step.lpos(names.QUEUE_KEY, question_id)
             replies = await step.execute()
-        rows = zip(aged, *(iter(replies),) * 4, strict=True)
+        rows = zip(aged, *(iter(replies),) * 3, strict=True)
         return [
-            OpenQuestion(question_id, now_s - accepted_at_s, wire, outcome, stage, status, place)
-            for (question_id, accepted_at_s), wire, (outcome, stage), status, place in rows
+            OpenQuestion(question_id, now_s - accepted_at_s, bool(is_known), outcome, stage, status)
+            for (question_id, accepted_at_s), is_known, (outcome, stage), status in rows
         ]
 
-
-def _read(one: OpenQuestion) -> Question | None:
-    try:
-        return Question.from_wire(one.wire) if one.wire else None
-    except WireError:
-        return None
+    async def _read(self, question_id: str) -> Question | None:
+        wire = await self._redis.get(names.question_key(question_id))
+        try:
+            return Question.from_wire(wire) if wire else None
+        except WireError:
+            return None

@@ -20,7 +20,7 @@ class Rate:
 
 
 RATES = {
-    "assistant.threads.setStatus": Rate(500, 60.0),
+    "assistant.threads.setStatus": Rate(50, 6.0),
     "chat.appendStream": Rate(90, 60.0),
     "chat.postMessage": Rate(4, 5.0, by_channel=True),
     "chat.startStream": Rate(18, 60.0),

@@ -13,6 +13,10 @@ from contract.question import Question
 
 REMEMBERED = 4_096
 NEVER_AGAIN_S = 24 * 3_600.0
+UNDER_WAY_AT_MOST = 4
+"""Calls at a time: when many ask at once, taking their questions in comes first."""
+ROOM_AGAIN_S = 0.1
+LATER_AT_LEAST_S = 5.0
 
 log = structlog.get_logger(__name__)
 
@@ -25,18 +29,26 @@ class Thinking:
         self._again_after_s = again_after_s
         self._with_eyes: OrderedDict[str, None] = OrderedDict()
         self._status_refused = False
+        self._under_way = 0
 
     async def show(self, reply: Reply) -> float | None:
-        """Show a notice; see `Platform.show_status`. What cannot be shown now is tried again later, not at once."""
+        """Show a notice; see `Platform.show_status`. Nothing is waited for: the answer may come meanwhile."""
+        if self._under_way >= UNDER_WAY_AT_MOST:
+            return ROOM_AGAIN_S
+        self._under_way += 1
         try:
             if not self._status_refused and await self._show_status(reply):
                 return self._again_after_s
             if reply != rendering.thinking(reply.question):
                 return None
             await self._show_eyes(reply.question)
-        except (SendLaterError, SendAmbiguousError) as error:
+        except SendLaterError as error:
+            return max(error.after_s, LATER_AT_LEAST_S)
+        except SendAmbiguousError as error:
             log.debug("cannot show that we think", error=str(error))
-            return self._again_after_s / 3
+            return self._again_after_s
+        finally:
+            self._under_way -= 1
         return NEVER_AGAIN_S
 
     async def _show_status(self, reply: Reply) -> bool:
