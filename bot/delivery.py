@@ -14,13 +14,14 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from bot import metrics, rendering
+from bot import manners, metrics, rendering
 from bot.answer_stream import AnswerStream, Entry
 from bot.growing_reply import GrowingReply
+from bot.history import History
 from bot.partial_stream import partial_answers
 from bot.platform import Platform, Reply, SendAmbiguousError, SendLaterError, SendRefusedError
 from bot.reply_slot import AtStep, ReplySlot, go_on
-from bot.send_state import SendStage, SendStates
+from bot.send_state import SendStage, SendState, SendStates
 from contract import names
 from contract.answer import Outcome, PartialAnswer
 from contract.question import Question
@@ -43,14 +44,21 @@ class Delivery:
     """
 
     def __init__(
-        self, platform: Platform, redis: Redis, reader: Redis, *, interval_s: float, at_step: AtStep = go_on
+        self,
+        platform: Platform,
+        redis: Redis,
+        reader: Redis,
+        *,
+        interval_s: float,
+        history: History | None = None,
+        at_step: AtStep = go_on,
     ) -> None:
         self._platform = platform
         self._redis = redis
         self._reader = reader
         self._interval_s = interval_s
         self._at_step = at_step
-        self._states = SendStates(redis, platform.name)
+        self._states = SendStates(redis, platform.name, history)
         self._answers = AnswerStream(reader, platform.name, platform.account)
         self._growing: dict[str, GrowingReply] = {}
         self._ended: dict[str, None] = {}
@@ -75,11 +83,13 @@ class Delivery:
 
     def accepted(self, question: Question) -> None:
         """A question was taken in: show that we think, on a platform that wants it at once."""
-        if self._platform.thinks_at_once:
+        if self._platform.thinks_at_once and question.heard not in manners.UNCALLED:
             self.offer(question, rendering.thinking(question))
 
     def offer(self, question: Question, reply: Reply) -> None:
         """Show a reply to an open question that may be lost and will be edited."""
+        if reply.is_notice and question.heard == "ambient":
+            return
         if question.id not in self._ended and not self._stopping.is_set():
             self._growing_reply(question).offer(reply)
 
@@ -104,7 +114,7 @@ class Delivery:
     async def _show_partial(self, partial: PartialAnswer) -> None:
         growing = self._growing.get(partial.question_id)
         question = growing.slot.question if growing else await self.open_question(partial.question_id)
-        if question:
+        if question and (partial.text or question.heard not in manners.UNCALLED):
             self.offer(question, rendering.growing(question, partial.text))
 
     async def open_question(self, question_id: str) -> Question | None:
@@ -156,14 +166,17 @@ class Delivery:
         async with slot.lock:
             state = await slot.state()
             outcome = entry.final.outcome
-            # Shown already: the entry is left over from a crash, or came twice. A failure may yet be answered.
-            if state.stage in (SendStage.DONE, SendStage.REFUSED) and state.shown in (outcome, Outcome.ANSWERED):
+            if _is_shown(state, outcome):
                 await slot.close(entry.id, state.stage, state.shown)
+                return True
+            if manners.keeps_silent(entry.question, entry.final) and state.stage is SendStage.PLANNED:
+                await slot.close(entry.id, SendStage.DONE, outcome.value)
+                metrics.silences.labels(self._platform.name, f"{entry.question.heard}_{outcome.value}").inc()
                 return True
             stage = await self._show_end(slot, rendering.ended(entry.question, entry.final))
             if stage is None:
                 return False
-            await slot.close(entry.id, stage, outcome.value)
+            await slot.close(entry.id, stage, outcome.value, entry.final if stage is SendStage.DONE else None)
         if stage is SendStage.DONE:
             metrics.shown.labels(self._platform.name, outcome.value).inc()
             log.info("shown", id=entry.question.id, outcome=outcome.value, total_ms=entry.final.total_ms)
@@ -219,3 +232,15 @@ class Delivery:
         if self._tasks is None:
             raise RuntimeError("run() first")
         self._tasks.create_task(work)
+
+
+def _is_shown(state: SendState, outcome: Outcome) -> bool:
+    """Whether this end was shown already: its entry is left over from a crash, or came twice.
+
+    A failure may yet be answered, and whatever was shown may yet be withdrawn.
+    """
+    if state.stage not in (SendStage.DONE, SendStage.REFUSED):
+        return False
+    if outcome is Outcome.WITHDRAWN:
+        return state.shown == outcome
+    return state.shown in (outcome, Outcome.ANSWERED, Outcome.WITHDRAWN)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from bot.chat_event import FeedbackGiven
 from bot.job_fields import job_data, job_fields
 from bot.redis_link import run_script
 from contract import names, scripts
@@ -86,14 +85,6 @@ class Inbox:
             raise InboxError(f"Redis does not answer: {error}") from error
         except WireError:
             return None
-
-    async def note_feedback(self, feedback: FeedbackGiven) -> None:
-        """Keep what a person thinks of an answer. Raises InboxError."""
-        fields: Any = {key: str(value) for key, value in asdict(feedback).items()}
-        try:
-            await self._redis.xadd(names.feedback_stream(), fields, maxlen=names.FEEDBACK_KEPT, approximate=True)
-        except RedisError as error:
-            raise InboxError(f"Redis does not answer: {error}") from error
 
     async def _run(self, call: scripts.ScriptCall) -> Any:
         try:

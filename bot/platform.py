@@ -68,6 +68,8 @@ class Reply:
     citations: tuple[Citation, ...] = ()
     sources: str = ""
     outcome: Outcome | None = None
+    mentions: tuple[str, ...] = ()
+    """People to call, by the platform's ids; it writes them in its own form. They come from the settings alone."""
     is_notice: bool = False
     """A sentence that stands there until the answer begins: that we think, that the question is queued."""
 

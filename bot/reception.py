@@ -6,13 +6,15 @@ import time
 from dataclasses import replace
 
 import structlog
+from redis.exceptions import RedisError
 
 from bot import metrics
-from bot.chat_event import ChatEvent, MessageDeleted, MessageEdited
+from bot.chat_event import ChatEvent, FeedbackGiven, MessageDeleted, MessageEdited
 from bot.chat_message import ChatMessage
 from bot.conversations import Conversations
 from bot.delivery import Delivery
-from bot.inbox import Inbox
+from bot.feedback import FeedbackBook
+from bot.inbox import Inbox, InboxError
 from bot.intake import Decision, Facts, Intake, Refusal, Silence
 from contract.answer import Outcome
 from contract.question import Question, question_id
@@ -26,11 +28,19 @@ log = structlog.get_logger(__name__)
 class Reception:
     """Takes a chat's events in: `receive` is what a platform's `listen` is given."""
 
-    def __init__(self, intake: Intake, inbox: Inbox, conversations: Conversations, delivery: Delivery) -> None:
+    def __init__(
+        self,
+        intake: Intake,
+        inbox: Inbox,
+        conversations: Conversations,
+        delivery: Delivery,
+        feedback: FeedbackBook,
+    ) -> None:
         self._intake = intake
         self._inbox = inbox
         self._conversations = conversations
         self._delivery = delivery
+        self._feedback = feedback
 
     async def receive(self, event: ChatEvent) -> None:
         """Take it in. When it returns, the event may be acknowledged; raises InboxError when not."""
@@ -41,7 +51,7 @@ class Reception:
         elif isinstance(event, MessageDeleted):
             await self._receive_deletion(event)
         else:
-            await self._inbox.note_feedback(event)
+            await self._note_feedback(event)
             metrics.feedback.labels(event.platform, event.verdict).inc()
 
     async def _receive_message(self, message: ChatMessage) -> None:
@@ -63,6 +73,12 @@ class Reception:
             if isinstance(decision, Question) and decision.text != first.text:
                 amended = replace(decision, asked_at_s=first.asked_at_s, accepted_at_s=first.accepted_at_s)
                 log.info("edited", id=first.id, what=await self._inbox.amend(amended))
+
+    async def _note_feedback(self, given: FeedbackGiven) -> None:
+        try:
+            await self._feedback.note(given)
+        except RedisError as error:
+            raise InboxError(f"Redis does not answer: {error}") from error
 
     async def _receive_deletion(self, deleted: MessageDeleted) -> None:
         question = await self._inbox.known(_question_id(deleted))

@@ -14,6 +14,8 @@ from contract.question import MAX_QUESTION_CHARACTERS, Question
 _CALL_EVERYBODY = re.compile("@(?=all|every|here|channel|room|group|team|online|所有人|全体|大家)", re.IGNORECASE)
 # Slack's <!channel> and <@U1>, WeCom's <@user>, Lark's <at id=all>: forms that the platform itself would read.
 _CALL_IN_MARKUP = re.compile(r"<(?=\s*/?\s*(?:!|@|at\b))", re.IGNORECASE)
+SAID = frozenset({Outcome.ANSWERED, Outcome.SMALL_TALK, Outcome.TOLD, Outcome.REFUSED})
+"""Outcomes whose text is shown, where there is one; the others have their sentence alone."""
 _KEEPS_LINE = re.compile(r"\s*\n\s*")
 
 
@@ -41,11 +43,12 @@ def growing(question: Question, text: str) -> Reply:
 
 def ended(question: Question, final: FinalAnswer) -> Reply:
     """How the question ended."""
-    text = safe(final.text) if final.outcome in (Outcome.ANSWERED, Outcome.SMALL_TALK) else ""
+    text = safe(final.text) if final.outcome in SAID else ""
     # An answer without a word is a fault of ours, and not for the asker to guess at.
     outcome = Outcome.FAILED if final.outcome is Outcome.ANSWERED and not text else final.outcome
     if outcome is not Outcome.ANSWERED:
-        return Reply(question, text or sentence(question, outcome, final.reason), outcome=outcome)
+        said = text or sentence(question, outcome, final.reason)
+        return Reply(question, said, outcome=outcome, mentions=final.mentions)
     return Reply(question, text, final.citations, numbered(question.language, final.citations), outcome)
 
 

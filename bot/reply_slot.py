@@ -19,6 +19,7 @@ from bot.platform import (
     TooLateToEditError,
 )
 from bot.send_state import SendStage, SendState, SendStates
+from contract.answer import FinalAnswer
 from contract.question import Question
 
 AtStep = Callable[[str], None]
@@ -71,11 +72,14 @@ class ReplySlot:
             await self._edit(reply, state)
         return None
 
-    async def close(self, entry_id: str, stage: SendStage, outcome: str) -> None:
-        """The end is shown (or refused): write that down and let go of the entry, in one step."""
+    async def close(self, entry_id: str, stage: SendStage, outcome: str, seen: FinalAnswer | None = None) -> None:
+        """The end is shown (or refused): write that down and let go of the entry, in one step.
+
+        `seen` is the end where the chat has seen it now.
+        """
         self._at_step("before the end is written down")
         self._state = replace(await self.state(), stage=stage, shown=outcome)
-        await self._states.close(self.question.id, self._state, entry_id)
+        await self._states.close(self.question, self._state, entry_id, seen)
         self._at_step("the end is written down")
 
     async def _send(self, reply: Reply, state: SendState) -> SendState:

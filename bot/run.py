@@ -11,6 +11,8 @@ from redis.asyncio import Redis
 
 from bot.conversations import Conversations
 from bot.delivery import Delivery
+from bot.feedback import FeedbackBook
+from bot.history import History
 from bot.inbox import Inbox
 from bot.intake import Intake, IntakeLimits
 from bot.lock import AccountLock
@@ -46,7 +48,15 @@ async def run_bot(
             return
         cleanup.push_async_callback(_release, lock)
         cleanup.push_async_callback(platform.close)
-        delivery = Delivery(platform, redis, reader, interval_s=settings.bot.delivery_interval_s, at_step=at_step)
+        history = History(redis, settings.retention.history_days)
+        delivery = Delivery(
+            platform,
+            redis,
+            reader,
+            interval_s=settings.bot.delivery_interval_s,
+            history=history,
+            at_step=at_step,
+        )
         try:
             async with asyncio.TaskGroup() as tasks:
                 await _serve(platform, settings, stop, redis, delivery, lock, tasks)
@@ -66,7 +76,8 @@ async def _serve(
 ) -> None:
     inbox = Inbox(redis, max_queued=settings.queue.max_queued, job_timeout_s=settings.worker.job_timeout_s)
     intake = Intake(IntakeLimits(answer_ttl_s=settings.queue.answer_ttl_s))
-    reception = Reception(intake, inbox, Conversations(redis), delivery)
+    feedback = FeedbackBook(redis, settings.retention.feedback_days)
+    reception = Reception(intake, inbox, Conversations(redis), delivery, feedback)
     sweeper = Sweeper(
         redis,
         inbox,

@@ -12,7 +12,10 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.typing import EncodableT, FieldT
 
+from bot.history import History
 from contract import names
+from contract.answer import FinalAnswer
+from contract.question import Question
 
 
 class SendStage(StrEnum):
@@ -64,8 +67,11 @@ class SendState:
 class SendStates:
     """The states of one platform's questions, in Redis. `redis` has to be a client that waits for it."""
 
-    def __init__(self, redis: Redis, platform: str, group: str = names.DELIVERY_GROUP) -> None:
+    def __init__(
+        self, redis: Redis, platform: str, history: History | None = None, group: str = names.DELIVERY_GROUP
+    ) -> None:
         self._redis = redis
+        self._history = history
         self._platform = platform
         self._group = group
 
@@ -82,13 +88,18 @@ class SendStates:
             step.expire(key, names.DELIVERY_TTL_S)
             await step.execute()
 
-    async def close(self, question_id: str, state: SendState, entry_id: str) -> None:
-        """In one step: the end is shown, its entry leaves the stream, the question is no longer open."""
-        key, stream = names.delivery_key(question_id), names.answers_stream(self._platform)
+    async def close(self, question: Question, state: SendState, entry_id: str, seen: FinalAnswer | None) -> None:
+        """In one step: the end is shown, its entry leaves the stream, the question is no longer open.
+
+        `seen` is the end that the chat has seen now for the first time.
+        """
+        key, stream = names.delivery_key(question.id), names.answers_stream(self._platform)
         async with self._redis.pipeline(transaction=True) as step:
             step.hset(key, mapping=state.to_fields())
             step.expire(key, names.DELIVERY_TTL_S)
-            step.zrem(names.open_key(self._platform), question_id)
+            step.zrem(names.open_key(self._platform), question.id)
             step.xack(stream, self._group, entry_id)
             step.xdel(stream, entry_id)
+            if seen is not None and self._history is not None:
+                self._history.add(step, question, seen)
             await step.execute()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, ClassVar, Self
 
@@ -21,6 +21,8 @@ class Outcome(StrEnum):
     BUSY = "busy"  # the queue was full
     STOPPED = "stopped"  # stopped by a person
     REFUSED = "refused"  # empty, too long: `reason` says which
+    TOLD = "told"  # what a command of the chat says; only ever written by a bot
+    WITHDRAWN = "withdrawn"  # an answer that was shown and taken away again; only ever written by a bot
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,8 @@ class FinalAnswer(WireRecord):
     `question` is its wire form, so that whoever delivers needs nothing else.
     `reason` is for the asker's eyes: a key of the fixed sentences, never a traceback.
     Times are milliseconds since the question was accepted.
+    `versions` says what made it: the program, the model, the embedder, the knowledge base.
+    `mentions` are people to call, by the platform's ids; only ever written by a bot.
     """
 
     KIND: ClassVar[str] = "final"
@@ -69,6 +73,8 @@ class FinalAnswer(WireRecord):
     queued_ms: int = 0
     first_text_ms: int = 0
     total_ms: int = 0
+    versions: Mapping[str, str] = field(default_factory=dict)
+    mentions: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         need(self.question, str, "question")
@@ -76,6 +82,8 @@ class FinalAnswer(WireRecord):
         need(self.reason, str, "reason")
         for name in ("queued_ms", "first_text_ms", "total_ms"):
             need(getattr(self, name), int, name)
+        need(self.versions, Mapping, "versions")
+        object.__setattr__(self, "versions", {str(key): str(value) for key, value in self.versions.items()})
 
     @classmethod
     def from_body(cls, body: Mapping[str, Any]) -> Self:
@@ -85,5 +93,6 @@ class FinalAnswer(WireRecord):
         values["citations"] = tuple(
             Citation(str(one["title"]), str(one["source"]), str(one["quote"])) for one in values.get("citations", ())
         )
+        values["mentions"] = tuple(str(one) for one in values.get("mentions", ()))
         # dataclass(slots=True) makes the class anew, so that a bare super() would look at the first one.
         return super(FinalAnswer, cls).from_body(values)

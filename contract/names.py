@@ -72,7 +72,7 @@ def delivery_key(question_id: str) -> str:
 
 
 def shown_key(question_id: str) -> str:
-    """The end that the chat has seen, as a final answer: for those who judge it, ask for its sources, or withdraw it."""
+    """The end that the chat has seen, as a final answer: for those who judge it, or ask for its sources."""
     return f"fennel:shown:{question_id}"
 
 
@@ -85,9 +85,9 @@ def last_shown_key(conversation: str) -> str:
     return f"fennel:last:{conversation}"
 
 
-def last_shown_to_key(channel: str, asker: str) -> str:
+def last_shown_to_key(place: str, asker: str) -> str:
     """The id of the question of this person whose answer was shown last in the channel."""
-    return f"fennel:last-to:{channel}:{asker}"
+    return f"fennel:last-to:{place}:{asker}"
 
 
 def feedback_key(question_id: str, by: str) -> str:
@@ -109,9 +109,9 @@ def called_key(conversation: str) -> str:
     return f"fennel:called:{conversation}"
 
 
-def channel_key(channel: str) -> str:
+def channel_key(place: str) -> str:
     """Hash: what admins have set in a channel: whether it is paused, limits of its own."""
-    return f"fennel:channel:{channel}"
+    return f"fennel:channel:{place}"
 
 
 def bucket_key(level: str, whose: str = "") -> str:
@@ -119,19 +119,19 @@ def bucket_key(level: str, whose: str = "") -> str:
     return f"fennel:bucket:{level}:{whose}" if whose else f"fennel:bucket:{level}"
 
 
-def notice_key(channel: str, asker: str) -> str:
+def notice_key(place: str, asker: str) -> str:
     """The id of the question in answer to which the person was told of a limit; they are told once a window."""
-    return f"fennel:noticed:{channel}:{asker}"
+    return f"fennel:noticed:{place}:{asker}"
 
 
-def bot_turns_key(channel: str, bot: str) -> str:
+def bot_turns_key(place: str, bot: str) -> str:
     """Sorted set: the turns of another bot in the channel, by when they were."""
-    return f"fennel:bot-turns:{channel}:{bot}"
+    return f"fennel:bot-turns:{place}:{bot}"
 
 
-def overheard_key(channel: str, person: str) -> str:
+def overheard_key(place: str, person: str) -> str:
     """List: what a person has said in a channel where we read along, until they fall silent."""
-    return f"fennel:overheard:{channel}:{person}"
+    return f"fennel:overheard:{place}:{person}"
 
 
 def overheard_due_key(platform: str) -> str:

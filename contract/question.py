@@ -23,6 +23,8 @@ class Question(WireRecord):
     `thread` is the conversation: questions of one thread are answered in order.
     `address` holds what the platform needs to answer and nobody else reads (a recipient, a request id).
     Times are seconds since the epoch.
+    `heard` is how it came to us: ``mention``, ``direct``, ``follow_up`` in a thread of ours, or ``ambient``: overheard,
+    so that only a sure answer is wanted.
     """
 
     KIND: ClassVar[str] = "question"
@@ -40,11 +42,13 @@ class Question(WireRecord):
     asked_at_s: float
     accepted_at_s: float
     address: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    heard: str = "mention"
 
     def __post_init__(self) -> None:
         for name in ("id", "platform", "tenant", "channel", "thread", "message_id", "asker", "asker_name"):
             need(getattr(self, name), str, name)
         need(self.text, str, "text")
+        need(self.heard, str, "heard")
         need(self.asked_at_s, (int, float), "asked_at_s")
         need(self.accepted_at_s, (int, float), "accepted_at_s")
         need(self.address, Mapping, "address")
@@ -58,9 +62,14 @@ class Question(WireRecord):
         object.__setattr__(self, "address", {str(key): str(value) for key, value in self.address.items()})
 
     @property
+    def place(self) -> str:
+        """The key of the channel over all platforms."""
+        return f"{self.platform}:{self.tenant}:{self.channel}"
+
+    @property
     def conversation(self) -> str:
         """The key of the thread over all platforms."""
-        return f"{self.platform}:{self.tenant}:{self.channel}:{self.thread}"
+        return f"{self.place}:{self.thread}"
 
 
 def question_id(platform: str, tenant: str, channel: str, message_id: str) -> str:

@@ -101,14 +101,27 @@ return tell(delivery, answers, outcome, final, delivery_ttl)
 FINISH = (
     _FUNCTIONS
     + """
-local delivery, answers, turns, thread, waiting, queue, deferred, threads = unpack(KEYS)
-local id, outcome, final, turn, turns_kept, turns_ttl, conversation, delivery_ttl = unpack(ARGV)
-local told = tell(delivery, answers, outcome, final, delivery_ttl)
-if told == 1 and turn ~= '' then
+local delivery, answers, turns, thread, waiting, queue, deferred, threads, forgotten = unpack(KEYS)
+local id, outcome, final, turn, turns_kept, turns_ttl, conversation, delivery_ttl, max_tokens, asked_at = unpack(ARGV)
+
+-- As many of the newest turns as have max_tokens together, and the newest one however long it is.
+local function remember()
   redis.call('RPUSH', turns, turn)
-  redis.call('LTRIM', turns, -tonumber(turns_kept), -1)
+  local all = redis.call('LRANGE', turns, -tonumber(turns_kept), -1)
+  local kept, tokens = 0, 0
+  for at = #all, 1, -1 do
+    local read, one = pcall(cjson.decode, all[at])
+    tokens = tokens + (read and type(one) == 'table' and tonumber(one.tokens) or 0)
+    if kept > 0 and tokens > tonumber(max_tokens) then break end
+    kept = kept + 1
+  end
+  redis.call('LTRIM', turns, -kept, -1)
   redis.call('EXPIRE', turns, turns_ttl)
 end
+
+local told = tell(delivery, answers, outcome, final, delivery_ttl)
+local since = tonumber(redis.call('GET', forgotten) or '0')
+if told == 1 and turn ~= '' and tonumber(asked_at) > since then remember() end
 let_next_go(id, thread, waiting, queue, deferred, threads, conversation)
 return told
 """
@@ -152,6 +165,27 @@ if redis.call('HGET', KEYS[1], 'status') ~= 'started' then return 0 end
 local command = cjson.encode({command = 'stop-job', job_id = ARGV[1]})
 redis.call('PUBLISH', 'rq:pubsub:' .. redis.call('HGET', KEYS[1], 'worker_name'), command)
 return 1
+"""
+
+WITHDRAW = """
+local delivery, answers, turns = unpack(KEYS)
+local id, final, ttl = unpack(ARGV)
+local outcome = redis.call('HGET', delivery, 'outcome')
+if not outcome or outcome == 'withdrawn' then return 0 end
+redis.call('HSET', delivery, 'outcome', 'withdrawn')
+redis.call('EXPIRE', delivery, ttl)
+redis.call('XADD', answers, '*', 'final', final)
+for _, turn in ipairs(redis.call('LRANGE', turns, 0, -1)) do
+  local read, one = pcall(cjson.decode, turn)
+  if read and type(one) == 'table' and one.question_id == id then redis.call('LREM', turns, 1, turn) end
+end
+return 1
+"""
+
+FORGET = """
+local turns, forgotten = unpack(KEYS)
+redis.call('SET', forgotten, ARGV[1], 'EX', ARGV[2])
+return redis.call('DEL', turns)
 """
 
 UNBLOCK = (
@@ -225,7 +259,13 @@ def say(question: Question, final: FinalAnswer) -> ScriptCall:
     return _call(SAY, keys, arguments)
 
 
-def finish(question: Question, final: FinalAnswer, turn: Turn | None, turns_ttl_s: float) -> ScriptCall:
+def finish(
+    question: Question,
+    final: FinalAnswer,
+    turn: Turn | None,
+    turns_ttl_s: float,
+    max_turns_tokens: int = names.MAX_TURNS_TOKENS,
+) -> ScriptCall:
     """End a question and let the next one of its thread go. EVAL gives 1, or 0 where it had its end already."""
     conversation = question.conversation
     keys = [
@@ -237,6 +277,7 @@ def finish(question: Question, final: FinalAnswer, turn: Turn | None, turns_ttl_
         names.QUEUE_KEY,
         names.DEFERRED_KEY,
         names.threads_key(),
+        names.forgotten_key(conversation),
     ]
     arguments: list[object] = [
         question.id,
@@ -247,6 +288,8 @@ def finish(question: Question, final: FinalAnswer, turn: Turn | None, turns_ttl_
         max(1, int(turns_ttl_s)),
         conversation,
         names.DELIVERY_TTL_S,
+        max_turns_tokens,
+        question.accepted_at_s,
     ]
     return _call(FINISH, keys, arguments)
 
@@ -287,6 +330,22 @@ def amend(question: Question, job_data: str) -> ScriptCall:
 def stop(question_id: str) -> ScriptCall:
     """Tell the worker that has the question to stop; EVAL gives 0 where none has."""
     return _call(STOP, [names.job_key(question_id)], [question_id])
+
+
+def withdraw(question: Question, final: FinalAnswer) -> ScriptCall:
+    """Take the answer to an ended question away, and forget its turn. EVAL gives 0 where there is none (any more)."""
+    keys = [
+        names.delivery_key(question.id),
+        names.answers_stream(question.platform),
+        names.turns_key(question.conversation),
+    ]
+    return _call(WITHDRAW, keys, [question.id, final.to_wire(), names.DELIVERY_TTL_S])
+
+
+def forget(conversation: str, now_s: float, turns_ttl_s: float) -> ScriptCall:
+    """Forget a thread's turns, and those of the questions that are still open. EVAL gives 1 where there were any."""
+    keys = [names.turns_key(conversation), names.forgotten_key(conversation)]
+    return _call(FORGET, keys, [now_s, max(1, int(turns_ttl_s))])
 
 
 def unblock(conversation: str) -> ScriptCall:

@@ -16,6 +16,7 @@ from bot.chat_event import FeedbackGiven, MessageDeleted, MessageEdited
 from bot.chat_message import ChatMessage
 from bot.conversations import Conversations
 from bot.delivery import Delivery
+from bot.feedback import Feedback, FeedbackBook
 from bot.inbox import Inbox
 from bot.intake import Intake, IntakeLimits
 from bot.reception import Reception
@@ -56,7 +57,9 @@ async def reception(valkey: ValkeyServer) -> AsyncIterator[Reception]:
     async with patient_client(valkey.url) as client, plain_client(valkey.url) as reader:
         inbox = Inbox(client, max_queued=10, job_timeout_s=30)
         delivery = Delivery(ChatPlatform("http://127.0.0.1:1"), client, reader, interval_s=1)
-        yield Reception(Intake(IntakeLimits(answer_ttl_s=60)), inbox, Conversations(client), delivery)
+        yield Reception(
+            Intake(IntakeLimits(answer_ttl_s=60)), inbox, Conversations(client), delivery, FeedbackBook(client, 1)
+        )
 
 
 @pytest.fixture
@@ -163,15 +166,11 @@ async def test_deleting_what_was_no_question_is_nothing(reception: Reception, co
 
 
 async def test_feedback_is_kept(reception: Reception, connection: redis.Redis) -> None:
-    """Who thought what of which answer stands in Redis."""
+    """Who thought what of which answer stands in Redis, and who changes their mind has one verdict."""
     await reception.receive(FeedbackGiven("test", ID, "u-bob", "bad", 12.5, "wrong page"))
 
-    entries: Any = connection.xrange(names.feedback_stream())
-    assert entries[0][1] == {
-        b"platform": b"test",
-        b"question_id": ID.encode(),
-        b"by": b"u-bob",
-        b"verdict": b"bad",
-        b"at_s": b"12.5",
-        b"reason": b"wrong page",
-    }
+    await reception.receive(FeedbackGiven("test", ID, "u-bob", "good", 13.5))
+
+    (key,) = connection.zrange(names.FEEDBACK_KEY, 0, -1)
+    kept = Feedback.from_wire(connection.get(key))  # type: ignore[arg-type]
+    assert (kept.question_id, kept.by, kept.verdict, kept.at_s, kept.final) == (ID, "u-bob", "good", 13.5, "")
