@@ -162,6 +162,9 @@ class Answers:
     async def _post(self, question: Question, send_uuid: str, face: Face) -> tuple[Json, str]:
         """The message, and the id of its card; the best form that Lark takes."""
         if question.id not in self._plain:
+            # For both calls at once: a card that is not sent after all would have been made for nothing.
+            things = ("api", "card.create"), ("api", "message.reply"), ("chat", question.channel)
+            await self._pace.wait(*things, urgent=not face.growing)
             card_id = await self._create_card(face)
             content = {"type": "card", "data": {"card_id": card_id}} if card_id else card(face)
             try:
@@ -171,12 +174,12 @@ class Answers:
                     raise
                 self._fall_back("text", error)
                 _remember(self._plain, question.id, None)
+        await self._pace.wait(("api", "message.reply"), ("chat", question.channel), urgent=not face.growing)
         return await self._reply(question, send_uuid, "text", {"text": face.whole}), ""
 
     async def _create_card(self, face: Face) -> str:
         """The id of a new card; empty where CardKit does not take it."""
         body = {"type": "card_json", "data": json.dumps(card(face), ensure_ascii=False)}
-        await self._pace.wait(("api", "card.create"))
         try:
             answer = await self._api.call("POST", "/open-apis/cardkit/v1/cards", body)
         except SendAmbiguousError as error:
@@ -191,7 +194,6 @@ class Answers:
         body: Json = {"msg_type": kind, "content": json.dumps(content, ensure_ascii=False), "uuid": send_uuid}
         if question.address.get("thread_id"):
             body["reply_in_thread"] = True
-        await self._pace.wait(("api", "message.reply"), ("chat", question.channel))
         answer = await self._api.call("POST", f"/open-apis/im/v1/messages/{question.message_id}/reply", body)
         item: Json = answer["data"]
         return item
@@ -272,7 +274,7 @@ class Answers:
                     raise TooLateToEditError(str(error)) from error
                 self._fall_back("patched message", error)
                 part.card_id = ""
-        await self._pace.wait(("api", "message.patch"), ("message", part.message_id))
+        await self._pace.wait(("api", "message.patch"), ("message", part.message_id), urgent=not face.growing)
         try:
             await self._api.call("PATCH", f"/open-apis/im/v1/messages/{part.message_id}", {"content": content})
         except LarkRefusedError as error:
@@ -296,7 +298,8 @@ class Answers:
         for number in range(TRIES):
             since_asked_ms = int((time.time() - question.accepted_at_s) * 1000)
             part.sequence = max(part.sequence + 1, since_asked_ms) + number * SEQUENCE_STEP
-            await self._pace.wait(("api", api), ("card", part.card_id))
+            # The streaming calls show what grows; a whole card may be the end.
+            await self._pace.wait(("api", api), ("card", part.card_id), urgent=api == "card.update")
             whole = {**body, "sequence": part.sequence, "uuid": str(uuid.uuid4())}
             try:
                 await self._api.call(method, f"/open-apis/cardkit/v1/cards/{part.card_id}{path}", whole)
@@ -307,7 +310,7 @@ class Answers:
 
     async def _edit_text(self, part: Part, face: Face) -> None:
         body = {"msg_type": "text", "content": json.dumps({"text": face.whole}, ensure_ascii=False)}
-        await self._pace.wait(("api", "message.update"), ("message", part.message_id))
+        await self._pace.wait(("api", "message.update"), ("message", part.message_id), urgent=True)
         try:
             await self._api.call("PUT", f"/open-apis/im/v1/messages/{part.message_id}", body)
         except LarkRefusedError as error:
@@ -315,7 +318,7 @@ class Answers:
 
     async def _card_of(self, part: Part) -> str:
         """The id of the card that a message shows; empty where Lark does not say."""
-        await self._pace.wait(("api", "card.id_convert"))
+        await self._pace.wait(("api", "card.id_convert"), urgent=True)
         body = {"message_id": part.message_id}
         try:
             answer = await self._api.call("POST", "/open-apis/cardkit/v1/cards/id_convert", body)
@@ -325,7 +328,7 @@ class Answers:
         return str(answer["data"]["card_id"])
 
     async def _delete(self, part: Part) -> None:
-        await self._pace.wait(("api", "message.delete"))
+        await self._pace.wait(("api", "message.delete"), urgent=True)
         try:
             await self._api.call("DELETE", f"/open-apis/im/v1/messages/{part.message_id}")
         except LarkRefusedError as error:

@@ -42,7 +42,7 @@ class History:
         begin_ms = (question.asked_at_s - CLOCKS_APART_S) * 1000
         found: list[Json] = []
         for _ in range(PAGES_MAX):
-            await self._pace.wait(("api", "message.list"))
+            await self._pace.wait(("api", "message.list"), urgent=True)
             data = (await self._api.call("GET", "/open-apis/im/v1/messages", query=query))["data"]
             items = data.get("items") or []
             found += [item for item in items if self._is_ours(item, question)]
@@ -60,7 +60,7 @@ class History:
         )
 
     async def _thread_of(self, message_id: str) -> str:
-        await self._pace.wait(("api", "message.get"))
+        await self._pace.wait(("api", "message.get"), urgent=True)
         answer = await self._api.call("GET", f"/open-apis/im/v1/messages/{message_id}")
         items = answer["data"].get("items") or [{}]
         return str(items[0].get("thread_id") or "")

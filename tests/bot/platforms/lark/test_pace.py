@@ -46,11 +46,33 @@ async def test_chats_do_not_wait_for_each_other() -> None:
 
 
 async def test_a_long_wait_is_told_and_takes_no_room() -> None:
-    """Whoever would wait too long is told for how long, and does not make the others wait longer."""
+    """Whoever would wait too long is told when to come again, each at another time, and takes nobody's room."""
     pace = Pace({"api": Rate(1, 1), "card": Rate(1, 1)}, patience_s=0.5)
     await pace.wait(("api", "x"))
+    told_s = []
     for _ in range(3):
         with pytest.raises(SendLaterError) as caught:
             await pace.wait(("card", "c"), ("api", "x"))
-        assert 0.5 < caught.value.after_s <= 1
+        told_s.append(caught.value.after_s)
+    assert told_s == pytest.approx([1.0, 2.0, 3.0], abs=0.2)
     await pace.wait(("card", "c"))
+
+
+async def test_what_is_urgent_goes_first() -> None:
+    """The end of an answer waits its time where a growing one is told to come again, and makes it wait longer."""
+    pace = Pace({"api": Rate(10, 1)}, patience_s=0.05)
+    await pace.wait(("api", "x"))
+    ends = [asyncio.ensure_future(pace.wait(("api", "x"), urgent=True)) for _ in range(3)]
+    await asyncio.sleep(0)
+    with pytest.raises(SendLaterError) as caught:
+        await pace.wait(("api", "x"))
+    assert caught.value.after_s > 0.3
+    await asyncio.gather(*ends)
+
+
+async def test_even_what_is_urgent_does_not_wait_for_ever() -> None:
+    """A bot that is stopped has to come to a safe point: a long wait is told to the urgent, too."""
+    pace = Pace({"api": Rate(1, 1)}, urgent_patience_s=0.5)
+    await pace.wait(("api", "x"))
+    with pytest.raises(SendLaterError):
+        await pace.wait(("api", "x"), urgent=True)
