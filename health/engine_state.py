@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import redis
 
@@ -30,6 +31,22 @@ class EngineState:
     tokens_per_s: float = 0.0
     gpu_memory_bytes: int = 0
 
+    @classmethod
+    def read(cls, worker: str, fields: Mapping[Any, Any]) -> EngineState:
+        """From the fields that its worker writes."""
+        text = {str(key): str(value) for key, value in fields.items()}
+        return cls(
+            worker=worker,
+            pid=int(text.get("pid", 0)),
+            state=text.get("state", ""),
+            progress=float(text.get("progress", 0)),
+            what=text.get("what", ""),
+            error=text.get("error", ""),
+            in_flight=int(text.get("in_flight", 0)),
+            tokens_per_s=float(text.get("tokens_per_s", 0)),
+            gpu_memory_bytes=int(text.get("gpu_memory_bytes", 0)),
+        )
+
     @property
     def ready(self) -> bool:
         """Whether it answers questions."""
@@ -47,19 +64,4 @@ def worker_names(settings: Settings) -> list[str]:
 
 def read_states(client: redis.Redis, settings: Settings) -> list[EngineState]:
     """One for each worker that is meant to run; `client` gives text. Raises redis.RedisError."""
-    return [_state(worker, client.hgetall(names.engine_key(worker))) for worker in worker_names(settings)]
-
-
-def _state(worker: str, fields: Mapping[bytes | str, bytes | str]) -> EngineState:
-    text = {str(key): str(value) for key, value in fields.items()}
-    return EngineState(
-        worker=worker,
-        pid=int(text.get("pid", 0)),
-        state=text.get("state", ""),
-        progress=float(text.get("progress", 0)),
-        what=text.get("what", ""),
-        error=text.get("error", ""),
-        in_flight=int(text.get("in_flight", 0)),
-        tokens_per_s=float(text.get("tokens_per_s", 0)),
-        gpu_memory_bytes=int(text.get("gpu_memory_bytes", 0)),
-    )
+    return [EngineState.read(worker, client.hgetall(names.engine_key(worker))) for worker in worker_names(settings)]

@@ -13,6 +13,7 @@ import structlog
 from config.settings import WorkerSettings
 from contract.answer import FinalAnswer, Outcome
 from contract.turn import Turn
+from workers import metrics
 from workers.assignment import Assignment, StopReason
 from workers.ledger import Ledger
 
@@ -94,6 +95,7 @@ class Finisher:
 
     def _write_answer(self, assignment: Assignment, final: FinalAnswer, turn: Turn | None) -> None:
         self._ledger.finish(assignment, final, turn)
+        metrics.count_answer(final)
         log.info(
             "a question was answered",
             question=assignment.question.id,
@@ -114,6 +116,7 @@ class Finisher:
     def _write_reclaim(self, assignment: Assignment, reason: str) -> None:
         count = self._ledger.count_reclaim(assignment.job.id)
         if count <= self._settings.max_reclaims:
+            metrics.reclaims.inc()
             log.warning("a question goes back to the queue", question=assignment.question.id, reason=reason)
             self._ledger.hand_back(assignment)
         else:
@@ -121,11 +124,13 @@ class Finisher:
 
     def _write_failure(self, assignment: Assignment, reason: str, worth_a_retry: bool) -> None:
         if worth_a_retry and assignment.job.should_retry:
+            metrics.retries.inc()
             log.warning("a question is tried again", question=assignment.question.id)
             self._ledger.retry(assignment, reason)
             return
         end = assignment.question, _end_of(assignment, Outcome.FAILED)
         self._ledger.fail(assignment.job, assignment.execution, reason, end)
+        metrics.answers.labels(Outcome.FAILED.value).inc()
 
 
 def _end_of(assignment: Assignment, outcome: Outcome) -> FinalAnswer:

@@ -6,13 +6,16 @@ import threading
 
 import redis
 import structlog
+from prometheus_client import REGISTRY
 
 from config.settings import Settings
 from contract.errors import FennelError
+from health.server import HealthServer
 from workers.answerer import Answerer
 from workers.engine.supervisor import EngineSupervisor
 from workers.engine_report import EngineReport
 from workers.gates.weighted import WeightedGate
+from workers.health import QueueCollector, WorkerHealth
 from workers.knowledge.embedder import open_embedder
 from workers.knowledge.index import Index
 from workers.knowledge.retrievers.hybrid import HybridRetriever
@@ -30,11 +33,12 @@ def run_worker(settings: Settings, name: str) -> int:
     """Work until told to stop; returns the exit code."""
     settings.make_folders()
     connection = redis.Redis.from_url(settings.redis_url, socket_timeout=REDIS_TIMEOUT_S)
-    report = EngineReport(name, kept_s=round(4 * settings.worker.lease_s))
+    report = EngineReport(name, settings)
     engine = EngineSupervisor(
         settings.engine,
         settings.models_folder,
         slots=settings.worker.max_in_flight,
+        registry=REGISTRY,
         on_progress=report.loading,
         on_ready=report.ready,
         on_down=report.restarting,
@@ -45,7 +49,12 @@ def run_worker(settings: Settings, name: str) -> int:
     pipeline = Pipeline(HybridRetriever(index, embedder), WeightedGate(settings.gate.min_score), settings)
     answerer = Answerer(connection, pipeline, Outbox(connection), engine.submit, settings)
     worker = QuestionWorker(
-        name, connection, answerer, settings, ready=lambda: engine.ready, tell=lambda beat: report.add_to(beat)
+        name,
+        connection,
+        answerer,
+        settings,
+        ready=lambda: engine.ready,
+        tell=lambda beat: report.add_to(beat, engine.usage),
     )
 
     def give_up(reason: str) -> None:
@@ -59,9 +68,12 @@ def run_worker(settings: Settings, name: str) -> int:
         except FennelError as error:
             give_up(str(error))
 
-    threading.Thread(target=start_engine, name="start the engine", daemon=True).start()
-    try:
-        worker.work()
-    finally:
-        engine.stop()
+    health = WorkerHealth(settings, lambda: report.state, lambda: worker.turned_at_s)
+    REGISTRY.register(QueueCollector(health.surroundings))
+    with HealthServer(name, settings, health.is_alive, health.findings):
+        threading.Thread(target=start_engine, name="start the engine", daemon=True).start()
+        try:
+            worker.work()
+        finally:
+            engine.stop()
     return worker.exit_code

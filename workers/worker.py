@@ -127,6 +127,7 @@ class QuestionWorker(BaseWorker):  # type: ignore[misc]  # RQ is not typed
         self._force = threading.Event()
         self._dead = threading.Event()
         self._taken = 0
+        self.turned_at_s = time.monotonic()
         self._suspended = False
         self._suspension_asked_s = -1.0
         self.exit_code = 0
@@ -191,6 +192,7 @@ class QuestionWorker(BaseWorker):  # type: ignore[misc]  # RQ is not typed
                 self._stop.wait(0.5)
             else:
                 return True
+            self.turned_at_s = time.monotonic()
         return False
 
     def register_birth(self) -> None:
@@ -225,6 +227,7 @@ class QuestionWorker(BaseWorker):  # type: ignore[misc]  # RQ is not typed
 
     def _take_one(self) -> None:
         """Take a job's id and leave the rest to its thread: what is done here, all other questions wait for."""
+        self.turned_at_s = time.monotonic()
         if not self._ready() or self._is_suspended():
             self._stop.wait(0.1)
             return
@@ -373,6 +376,7 @@ class QuestionWorker(BaseWorker):  # type: ignore[misc]  # RQ is not typed
             log.info("the worker finishes what is in hand", in_hand=len(self._assignments))
         while self._in_hand() and time.monotonic() < end_s and not self._force.is_set():
             self._force.wait(0.05)
+            self.turned_at_s = time.monotonic()
         written_by_s = time.monotonic() + STOP_GRACE_S
         while self._in_hand() and time.monotonic() < written_by_s:
             # Each goes to the front of the queue, so the newest first leaves the oldest in front.

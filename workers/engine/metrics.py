@@ -13,6 +13,9 @@ class EngineMetrics:
         self.load_seconds = Gauge("fennel_model_load_seconds", "Time that the last load took", registry=registry)
         self.restarts = Counter("fennel_engine_restarts", "Times that the engine was started anew", registry=registry)
         self.running = Gauge("fennel_engine_running", "Answers that have begun and grow", registry=registry)
+        self.gpu_memory = Gauge(
+            "fennel_engine_gpu_memory_bytes", "Memory that the engine holds on the GPU", registry=registry
+        )
         self.waiting = Gauge("fennel_engine_waiting", "Prompts taken and not begun", registry=registry)
         self.prompt_tokens = Counter("fennel_engine_prompt_tokens", "Tokens of prompts taken", registry=registry)
         self.new_tokens = Counter("fennel_engine_new_tokens", "Tokens of answers written", registry=registry)

@@ -77,9 +77,13 @@ class LoadFailed:
 
 @dataclass(frozen=True, slots=True)
 class Stepped:
-    """Report: one step was made, with all that came of it; without events also the heartbeat of an idle engine."""
+    """Report: one step was made, with all that came of it; without events also the heartbeat of an idle engine.
+
+    `gpu_memory_bytes`: what the process holds on the GPU, told once a second; None in between.
+    """
 
     events: tuple[GenerationEvent, ...] = ()
+    gpu_memory_bytes: int | None = None
 
 
 Report = LoadProgress | Ready | LoadFailed | Stepped

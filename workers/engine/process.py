@@ -121,6 +121,7 @@ def _load(spec: EngineSpec, reports: Connection) -> Engine | None:
 
 def _serve(engine: Engine, inbox: queue.SimpleQueue[Command], reports: Connection) -> None:
     """Step the engine until told to stop; blocks while there is nothing to do."""
+    measured_at_s = float("-inf")
     while True:
         wait_s = 0.0 if engine.busy else HEARTBEAT_S
         for command in _drain(inbox, wait_s):
@@ -130,7 +131,16 @@ def _serve(engine: Engine, inbox: queue.SimpleQueue[Command], reports: Connectio
                 engine.cancel(command.request_id)
             else:
                 return
-        reports.send(Stepped(tuple(engine.step())))
+        events, memory_bytes = tuple(engine.step()), None
+        if time.monotonic() - measured_at_s >= HEARTBEAT_S:
+            measured_at_s, memory_bytes = time.monotonic(), _gpu_memory_bytes()
+        reports.send(Stepped(events, memory_bytes))
+
+
+def _gpu_memory_bytes() -> int:
+    """What torch holds on the GPU for us; 0 without one."""
+    torch = sys.modules.get("torch")
+    return int(torch.cuda.memory_reserved()) if torch is not None and torch.cuda.is_initialized() else 0
 
 
 def _drain(inbox: queue.SimpleQueue[Command], wait_s: float) -> list[Command]:

@@ -11,7 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from multiprocessing import Pipe
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -32,6 +32,15 @@ MAX_FAILURES = 5
 FAILURES_WINDOW_S = 600.0
 MAX_BACKOFF_S = 30.0
 STOP_TIMEOUT_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class EngineUsage:
+    """`in_flight` answers grow or wait; `new_tokens` were written since the worker's start."""
+
+    in_flight: int
+    new_tokens: int
+    gpu_memory_bytes: int
 
 
 class EngineSupervisor:
@@ -79,6 +88,7 @@ class EngineSupervisor:
         self._ready = threading.Event()
         self._stopping = threading.Event()
         self._started = threading.Event()
+        self._new_tokens = self._gpu_memory_bytes = 0
         self._start_error: EngineError | None = None
         self._wake_reader, self._wake_writer = Pipe(duplex=False)
         self._thread = threading.Thread(target=self._keep_alive, daemon=True, name="engine-supervisor")
@@ -123,6 +133,11 @@ class EngineSupervisor:
         """Generations that have not ended."""
         with self._lock:
             return len(self._generations)
+
+    @property
+    def usage(self) -> EngineUsage:
+        """What it does at this moment."""
+        return EngineUsage(self.in_flight, self._new_tokens, self._gpu_memory_bytes if self.ready else 0)
 
     def submit(self, request: GenerationRequest) -> Generation:
         """Hand a request to the engine. Raises EngineDiedError while it is not ready: ask again when it is."""
@@ -266,6 +281,9 @@ class EngineSupervisor:
 
     def _take_report(self, report: Report) -> None:
         if isinstance(report, Stepped):
+            if report.gpu_memory_bytes is not None:
+                self._gpu_memory_bytes = report.gpu_memory_bytes
+                self._metrics.gpu_memory.set(report.gpu_memory_bytes)
             self._route(report.events)
         else:
             self._load_reports.append(report)
@@ -282,7 +300,9 @@ class EngineSupervisor:
                 continue
             if event.prompt_tokens and not generation.prompt_tokens:
                 self._metrics.prompt_tokens.inc(event.prompt_tokens)
-            self._metrics.new_tokens.inc(max(0, event.new_tokens - generation.new_tokens))
+            new_tokens = max(0, event.new_tokens - generation.new_tokens)
+            self._new_tokens += new_tokens
+            self._metrics.new_tokens.inc(new_tokens)
             if event.finish:
                 self._metrics.generations.labels(event.finish).inc()
             generation.feed(event)
