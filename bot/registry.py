@@ -28,6 +28,7 @@ PLATFORMS = {
     "lark": PlatformEntry("bot.platforms.lark", (("app_id", "app_secret"),)),
     "slack": PlatformEntry("bot.platforms.slack", (("bot_token", "app_token"), ("bot_token", "signing_secret"))),
     "wecom": PlatformEntry("bot.platforms.wecom", (("bot_id", "secret"), ("token", "aes_key"))),
+    "weixin": PlatformEntry("bot.platforms.weixin", (("enabled",),)),
 }
 
 

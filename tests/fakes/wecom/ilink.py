@@ -33,6 +33,7 @@ class QrCode:
     expires_at_s: float
     status: str = "wait"  # then scaned (spelled so), confirmed, or expired
     told: str = ""  # the status that the last poll brought
+    digits: str = ""  # what the phone shows (need_verifycode), or the host to go on at (scaned_but_redirect)
 
 
 @dataclass(slots=True)
@@ -75,13 +76,16 @@ class ILink:
 
     # --- what people do
 
-    def scan(self, status: str = "confirmed") -> str:
-        """Somebody scans or confirms the newest code; gives the bot's token once it is confirmed."""
+    def scan(self, status: str = "confirmed", digits: str = "") -> str:
+        """Somebody scans or confirms the newest code; gives the bot's token once it is confirmed.
+
+        With need_verifycode the phone shows `digits`, and the code is confirmed by whoever gives them.
+        """
         if not self._codes:
             raise ValueError("no code was asked for")
         code = list(self._codes.values())[-1]
-        code.status = status
-        if status == "confirmed":
+        code.status, code.digits = status, digits
+        if status in ("confirmed", "need_verifycode"):
             self.token = self.token or f"{self.bot_id}:{secrets.token_hex(20)}"
         self.wake()
         return self.token
@@ -149,6 +153,10 @@ class ILink:
         if code is None:
             return _json({"ret": 0, "status": "expired"})
 
+        given = request.query.get("verify_code", "")
+        if code.status == "need_verifycode" and given:
+            code.status, code.told = ("confirmed", "") if given == code.digits else (code.status, "")
+
         def look() -> str:
             if code.status != "confirmed" and self._world.clock.now_s() > code.expires_at_s:
                 code.status = "expired"
@@ -156,6 +164,8 @@ class ILink:
 
         code.told = await self._poll(look) or code.status
         answer: dict[str, Any] = {"ret": 0, "status": code.told}
+        if code.told == "scaned_but_redirect":
+            answer["redirect_host"] = code.digits or f"127.0.0.1:{self._world.server.port}"
         if code.told == "confirmed":
             answer |= {"bot_token": self.token, "ilink_bot_id": self.bot_id, "baseurl": self._world.server.url}
             answer["ilink_user_id"] = "o9cq80owner@im.wechat"

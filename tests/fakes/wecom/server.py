@@ -81,7 +81,7 @@ class FakeWeCom(FakeServer):
         ``message`` (the default): msgtype, text, user, chatid, chattype, quote, mention, bytes (base64), msgid,
         create_time. ``event``: eventtype, detail, user, chatid. ``close`` (code), ``abort``, ``kick`` (a second
         instance takes the link), ``rotate_secret``, ``skip`` (seconds of the platform's clock), ``use_callback``
-        (url), ``use_link``, ``weixin`` (user, text, msgtype: a direct message over iLink), ``scan`` (status),
+        (url), ``use_link``, ``weixin`` (user, text, msgtype: a direct message over iLink), ``scan`` (status, digits),
         ``expire_token``.
         """
         acts: dict[str, Callable[[dict[str, Any]], Awaitable[Any]]] = {
@@ -217,7 +217,7 @@ class FakeWeCom(FakeServer):
         return self.ilink.write(event)
 
     async def _scan(self, event: dict[str, Any]) -> str:
-        return self.ilink.scan(event.get("status", "confirmed"))
+        return self.ilink.scan(event.get("status", "confirmed"), event.get("digits", ""))
 
     async def _expire_token(self, event: dict[str, Any]) -> None:
         self.ilink.expire_token()

@@ -1,0 +1,1 @@
+"""Tests of personal WeChat's direct messages."""
