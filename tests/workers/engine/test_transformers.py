@@ -13,7 +13,7 @@ from tests.workers.engine.conftest import engine_settings, request
 from tests.workers.engine.test_engines import drain, run, text
 from tests.workers.engine.tiny_models import make_model
 from workers.engine.engine import ModelError
-from workers.engine.engines.transformers import PREFILL_TOKENS_A_STEP, TransformersEngine
+from workers.engine.engines.transformers import TransformersEngine
 from workers.engine.local.decoder import Decoder
 
 
@@ -43,10 +43,10 @@ class FaultyDecoder(Decoder):
         self._long_rows: list[bool] = []
         self._long = False
 
-    def begin(self, prompt: list[int]) -> None:
+    def begin(self, prompt: list[int], max_new_tokens: int) -> bool:
         """Begin, and note whether the prompt is a long one."""
         self._long = len(prompt) >= 100
-        self._inner.begin(prompt)
+        return self._inner.begin(prompt, max_new_tokens)
 
     def prefill(self, max_tokens: int) -> tuple[int, Tensor | None]:
         """Read on, or fail as told."""
@@ -126,7 +126,7 @@ def test_a_long_prompt_does_not_hold_up_others(make_engine: Callable[..., Transf
     engine.step()
     assert engine._reading is not None
     assert engine._reading.request.id == "long"
-    assert len(engine._reading.prompt) > PREFILL_TOKENS_A_STEP
+    assert len(engine._reading.prompt) > engine._loaded.decoder.prefill_tokens
     events = drain(engine, {})
     assert events["grows"][-1].finish in ("length", "stop")
     assert events["long"][-1].finish in ("length", "stop")

@@ -7,6 +7,8 @@ a step together with all other rows.
 from __future__ import annotations
 
 import logging
+import math
+import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -33,8 +35,8 @@ log = logging.getLogger(__name__)
 
 Progress = Callable[[str, float], None]
 
-# Tokens of prompts that are read between two steps of the growing answers: a longer prompt is read in several.
-PREFILL_TOKENS_A_STEP = 512
+# Turning tokens into text costs as much as the rest of a row's step on the CPU, and nobody reads that fast.
+TELL_INTERVAL_S = 0.05
 WARM_UP = GenerationRequest("warm-up", (ChatTurn("user", "Say hello."),), max_new_tokens=4)
 
 
@@ -48,6 +50,18 @@ class _Answer:
     sampler: Sampler
     text: TextStream
     tokens: list[int] = field(default_factory=list)
+    told: int = 0  # tokens that `text` has been given
+    tell_at_s: float = 0.0
+
+    def tell(self) -> str:
+        """The text of the tokens that have come since the last time."""
+        new = self.text.push(*self.tokens[self.told :])
+        self.told = len(self.tokens)
+        return new
+
+    def end(self, reason: FinishReason) -> GenerationEvent:
+        """The last event, with all text that has not been told."""
+        return self.event(self.tell() + self.text.finish(), reason)
 
     def event(self, text: str = "", finish: FinishReason | None = None, error: str = "") -> GenerationEvent:
         return GenerationEvent(self.request.id, text, finish, error, len(self.prompt), len(self.tokens))
@@ -130,11 +144,20 @@ class TransformersEngine(Engine):
         return bool(self._waiting or self._reading or self._rows or self._ended)
 
     def step(self) -> list[GenerationEvent]:
-        """Decode one token of each row, and read prompts up to the limit of a step."""
+        """Decode one token of each row, and read prompts up to the limit of a step.
+
+        A GPU is given both before the first result is waited for, so that it never waits for this process.
+        """
         events, self._ended = self._ended, []
-        if self._rows:
-            events += self._decode()
-        events += self._read()
+        grown = len(self._rows)
+        logits = self._loaded.decoder.decode([answer.tokens[-1] for answer in self._rows]) if grown else None
+        best = None if logits is None else logits.max(-1)
+        read = self._read(events)
+        # From the last row on, because a row that ends is replaced by the last one, which has had its turn then.
+        begun = [self._take(row, read[row - grown]) for row in reversed(range(grown, grown + len(read)))]
+        events += [event for own in reversed(begun) for event in own]
+        if logits is not None and best is not None:
+            events += self._grow(logits, best.values.tolist(), best.indices.tolist())
         return events
 
     @property
@@ -158,19 +181,25 @@ class TransformersEngine(Engine):
         assert self._model is not None, "load() comes first"  # noqa: S101 -- the loop of the process sees to it
         return self._model
 
-    def _read(self) -> list[GenerationEvent]:
-        """Read waiting prompts while there are rows for them and tokens left for this step."""
-        events: list[GenerationEvent] = []
-        left = PREFILL_TOKENS_A_STEP
+    def _read(self, events: list[GenerationEvent]) -> list[Tensor]:
+        """Read waiting prompts while there are rows for them and tokens left for this step.
+
+        Those that are read to their end become the last rows; returns the logits of their first tokens. What cannot be
+        read is added to the events.
+        """
+        firsts: list[Tensor] = []
+        decoder = self._loaded.decoder
+        left = decoder.prefill_tokens
         while left > 0:
             if self._reading is None:
                 if not self._waiting or len(self._rows) == self._slots:
                     break
+                if not decoder.begin(self._waiting[0].prompt, self._waiting[0].limit):
+                    break
                 self._reading = self._waiting.popleft()
-                self._loaded.decoder.begin(self._reading.prompt)
             answer = self._reading
             try:
-                read, logits = self._loaded.decoder.prefill(left)
+                read, logits = decoder.prefill(left)
             except torch.AcceleratorError:
                 raise  # the device is in an unknown state: this process has to end
             except Exception as error:  # out of memory, or a fault in the model's code: this prompt's alone
@@ -182,42 +211,42 @@ class TransformersEngine(Engine):
             if logits is not None:
                 self._reading = None
                 self._rows.append(answer)
-                events += self._take(len(self._rows) - 1, logits)
-        return events
+                firsts.append(logits)
+        return firsts
 
-    def _decode(self) -> list[GenerationEvent]:
-        """One token more for each row."""
-        logits = self._loaded.decoder.decode([answer.tokens[-1] for answer in self._rows])
-        likeliest = logits.argmax(-1).tolist()
-        healthy = torch.isfinite(logits.amax(-1)).tolist()
+    def _grow(self, logits: Tensor, highest: list[float], likeliest: list[int]) -> list[GenerationEvent]:
+        """One token more for each row that was decoded."""
         events: list[GenerationEvent] = []
-        # From the last row on, because a row that ends is replaced by the last one, which has had its turn then.
-        for row in reversed(range(len(self._rows))):
+        now_s = time.monotonic()
+        for row in reversed(range(len(likeliest))):
             answer = self._rows[row]
-            if not healthy[row]:
+            if not math.isfinite(highest[row]):
                 events += self._fail(row)
             else:
                 token = likeliest[row] if answer.sampler.greedy else answer.sampler.choose(logits[row])
-                events += self._append(row, token)
+                events += self._append(row, token, now_s)
         return events
 
     def _take(self, row: int, logits: Tensor) -> list[GenerationEvent]:
         """The first token of a row."""
         if not torch.isfinite(logits.amax()):
             return self._fail(row)
-        return self._append(row, self._rows[row].sampler.choose(logits))
+        return self._append(row, self._rows[row].sampler.choose(logits), time.monotonic())
 
-    def _append(self, row: int, token: int) -> list[GenerationEvent]:
+    def _append(self, row: int, token: int, now_s: float) -> list[GenerationEvent]:
         """Add a token to a row's answer, and end it where the token or the limit says so."""
         answer = self._rows[row]
-        answer.tokens.append(token)
         if token in self._loaded.chat.stop_tokens:
             self._release(row)
-            return [answer.event(answer.text.finish(), "stop")]
-        text = answer.text.push(token)
+            return [answer.end("stop")]
+        answer.tokens.append(token)
         if len(answer.tokens) >= answer.limit:
             self._release(row)
-            return [answer.event(text + answer.text.finish(), "length")]
+            return [answer.end("length")]
+        if now_s < answer.tell_at_s:
+            return []
+        text = answer.tell()
+        answer.tell_at_s = now_s + TELL_INTERVAL_S if text else now_s
         return [answer.event(text)] if text else []
 
     def _fail(self, row: int) -> list[GenerationEvent]:

@@ -1,44 +1,53 @@
-"""Which decoder fits a model: the fast one, where a trial at load shows it to compute what the model does."""
+"""Which decoder fits a model: the fastest that a trial at load shows to compute what the model itself does."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from workers.engine.engine import ModelError
 from workers.engine.local.decoder import Decoder
+from workers.engine.local.paged import make_paged
 from workers.engine.local.serial import SerialDecoder
 from workers.engine.local.slots import SlotDecoder
 
 log = logging.getLogger(__name__)
 
-SHORT_PROMPT, LONG_PROMPT, CHUNK, STEPS = 11, 37, 20, 2
+# The long one is longer than a page of the paged decoder.
+SHORT_PROMPT, LONG_PROMPT, CHUNK, STEPS = 11, 77, 20, 2
 # Of the largest logit. Rounding in float32 is far below; bfloat16 keeps 8 bits and layers add up.
 TOLERANCE = {torch.float32: 1e-3, torch.float16: 2e-2, torch.bfloat16: 1e-1}
 LOOSEST = max(TOLERANCE.values())
+Make = Callable[[PreTrainedModel, int, int], Decoder]
 
 
 def choose_decoder(model: PreTrainedModel, slots: int, max_tokens: int) -> Decoder:
-    """The slot decoder, or the serial one where the model's attention is not of the kind that slots can do."""
+    """The paged decoder on a GPU, else the slot decoder, else the serial one, which does whatever the model does."""
     sequences = _sequences(model, max_tokens)[:slots]
     expected = _run(SerialDecoder(model), sequences)
-    decoder = None
-    try:
-        decoder = SlotDecoder(model, slots, max_tokens)
-        fault = _difference(_run(decoder, sequences), expected, TOLERANCE.get(model.dtype, LOOSEST))
-    except Exception as error:  # a model's own code may fail in any way with a cache that is not its own
-        fault = f"{type(error).__name__}: {error}"
-    if not fault and decoder is not None:
-        return decoder
-    if decoder is not None:
-        decoder.restore()
-    log.warning(
-        "%s does not fit batched decoding (%s): answers are made one token after another for each question, slowly",
-        type(model).__name__,
-        fault,
-    )
+    ways: list[tuple[str, Make]] = [("batched decoding", SlotDecoder)]
+    if model.device.type == "cuda":
+        ways.insert(0, ("a paged cache", make_paged))
+    for way, make in ways:
+        decoder = None
+        try:
+            decoder = make(model, slots, max_tokens)
+            fault = _difference(_run(decoder, sequences), expected, TOLERANCE.get(model.dtype, LOOSEST))
+        except ModelError:
+            raise
+        except Exception as error:  # a model's own code may fail in any way with a cache that is not its own
+            fault = f"{type(error).__name__}: {error}"
+        if not fault and decoder is not None:
+            log.info("%s is decoded by %s", type(model).__name__, decoder.name)
+            return decoder
+        if decoder is not None:
+            decoder.restore()
+        log.warning("%s does not fit %s: %s", type(model).__name__, way, fault)
+    log.warning("answers are made one token after another for each question, slowly")
     return SerialDecoder(model)
 
 
@@ -58,7 +67,7 @@ def _run(decoder: Decoder, sequences: list[list[int]]) -> Tensor:
     """Logits of all steps: the prompts read in chunks, then the same continuation decoded in one batch."""
     read = []
     for sequence in sequences:
-        decoder.begin(sequence[:-STEPS])
+        decoder.begin(sequence[:-STEPS], STEPS)
         logits = None
         while logits is None:
             logits = decoder.prefill(max(CHUNK, len(sequence) // 2))[1]

@@ -15,10 +15,14 @@ class Decoder(ABC):
 
     name: str
     rows: int = 0
+    prefill_tokens: int = 512  # that are read between two steps of the growing answers
 
     @abstractmethod
-    def begin(self, prompt: list[int]) -> None:
-        """Begin to read a prompt of at least one token; gives up one that is still being read."""
+    def begin(self, prompt: list[int], max_new_tokens: int) -> bool:
+        """Begin to read a prompt of at least one token; gives up one that is still being read.
+
+        False where there is no room now for it and an answer of so many tokens; there will be when rows are released.
+        """
 
     @abstractmethod
     def prefill(self, max_tokens: int) -> tuple[int, torch.Tensor | None]:
@@ -31,6 +35,9 @@ class Decoder(ABC):
     @abstractmethod
     def decode(self, tokens: list[int]) -> torch.Tensor:
         """Append one token to each row; returns the logits of the next ones, of shape [rows, vocabulary]."""
+
+    def restore(self) -> None:  # noqa: B027 -- most change nothing in the model
+        """Leave the model as it was found: this decoder is not the one."""
 
     @abstractmethod
     def release(self, row: int) -> None:

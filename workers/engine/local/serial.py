@@ -19,9 +19,11 @@ class SerialDecoder(Decoder):
         self._prompt: list[int] = []
         self._caches: list[DynamicCache] = []
 
-    def begin(self, prompt: list[int]) -> None:
+    def begin(self, prompt: list[int], max_new_tokens: int) -> bool:
         """Begin to read a prompt."""
+        del max_new_tokens
         self._prompt = prompt
+        return True
 
     @torch.inference_mode()
     def prefill(self, max_tokens: int) -> tuple[int, Tensor | None]:

@@ -135,12 +135,14 @@ class SlotDecoder(Decoder):
         """Give the model its own attention back."""
         self._model.set_attn_implementation(self._before)
 
-    def begin(self, prompt: list[int]) -> None:
-        """Begin to read a prompt behind what it has in common with the last one."""
+    def begin(self, prompt: list[int], max_new_tokens: int) -> bool:
+        """Begin to read a prompt behind what it has in common with the last one; each slot has room for any."""
+        del max_new_tokens
         known = self._prompt[: self._cache.read]
         self._prompt = prompt
         # The last token is always read again: its logits are wanted.
         self._cache.read = _common(known, prompt[:-1])
+        return True
 
     @torch.inference_mode()
     def prefill(self, max_tokens: int) -> tuple[int, Tensor | None]:

@@ -23,22 +23,26 @@ class TextStream:
         self._told = 0  # tokens whose text has been told
         self._known = ""  # the text between the two
 
-    def push(self, token: int) -> str:
-        """Take a token; returns the text that is certain now."""
-        self._tokens.append(token)
-        text = self._decode(self._context)
-        held = len(self._tokens) - self._told
-        if len(text) <= len(self._known) or (text.endswith(REPLACEMENT) and held < MAX_HELD_TOKENS):
+    def push(self, *tokens: int) -> str:
+        """Take tokens; returns the text that is certain now."""
+        self._tokens += tokens
+        end = len(self._tokens)
+        text = self._decode(self._context, end)
+        # The last character may lack some of its bytes yet: what stands before it is told.
+        while text.endswith(REPLACEMENT) and len(self._tokens) - end < MAX_HELD_TOKENS - 1 and end > self._told:
+            end -= 1
+            text = self._decode(self._context, end)
+        if end == self._told or len(text) <= len(self._known):
             return ""
         new = text[len(self._known) :]
-        self._context, self._told = self._told, len(self._tokens)
-        self._known = self._decode(self._context)
+        self._context, self._told = self._told, end
+        self._known = self._decode(self._context, end)
         return new
 
     def finish(self) -> str:
         """The text that was held back, without the part of a character that will not come."""
-        return self._decode(self._context)[len(self._known) :].rstrip(REPLACEMENT)
+        return self._decode(self._context, len(self._tokens))[len(self._known) :].rstrip(REPLACEMENT)
 
-    def _decode(self, start: int) -> str:
-        text: str = self._tokenizer.decode(self._tokens[start:], skip_special_tokens=True)
+    def _decode(self, start: int, end: int) -> str:
+        text: str = self._tokenizer.decode(self._tokens[start:end], skip_special_tokens=True)
         return text

@@ -42,7 +42,7 @@ def generate(model: PreTrainedModel, prompt: list[int], count: int) -> list[int]
 
 
 def read(decoder: Decoder, prompt: list[int], chunk: int = 1000) -> int:
-    decoder.begin(prompt)
+    decoder.begin(prompt, NEW_TOKENS)
     logits = None
     while logits is None:
         count, logits = decoder.prefill(chunk)
@@ -120,7 +120,7 @@ def test_a_common_beginning_is_read_once() -> None:
     wanted = generate(model, shared + second, NEW_TOKENS)
     decoder = SlotDecoder(model, 4, 200)
     read(decoder, shared + first)
-    decoder.begin(shared + second)
+    decoder.begin(shared + second, NEW_TOKENS)
     count, logits = decoder.prefill(1000)
     assert count == 25
     assert logits is not None
@@ -136,7 +136,7 @@ def test_a_prompt_given_up_while_read() -> None:
     shared, first, second = prompts(10, 50, 30)
     wanted = generate(model, shared + second, NEW_TOKENS)
     decoder = SlotDecoder(model, 2, 200)
-    decoder.begin(shared + first)
+    decoder.begin(shared + first, NEW_TOKENS)
     assert decoder.prefill(20) == (20, None)
     answers = [[read(decoder, shared + second)]]
     for _ in range(NEW_TOKENS - 1):

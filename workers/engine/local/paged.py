@@ -1,0 +1,252 @@
+"""The paged decoder: for GPUs. Many sequences over one cache of pages, each step of them one recorded graph.
+
+A prompt is read by torch's own flash attention, up to its end or to the step's limit; what others have read before of
+the same beginning is not read again (`pages.py`). Decoding is one forward for all rows, with attention straight from
+the pages; it is recorded as a CUDA graph for some numbers of rows, because starting 300 kernels one by one from Python
+takes longer than they run. A batch of another size is filled up with rows that are none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from workers.engine.engine import ModelError
+from workers.engine.local.decoder import Decoder
+from workers.engine.local.dense import DenseModel, refuse_other_shapes
+from workers.engine.local.pages import Held, Pages
+from workers.engine.local.slots import UnfitModelError
+
+FIRST_SIZES = (1, 2, 4, 8, 16, 24, 32, 48, 64)
+LATER_SIZES_APART = 32
+# Programs that keep a GPU of some hundred processors busy; fewer rows read their sequences in several parts.
+ENOUGH_PROGRAMS = 256
+MOST_SPLITS = 16
+HEAD_SIZES = (16, 32, 64, 128, 256)  # Triton's blocks are powers of two
+# Of the memory that the weights leave; the rest is for one forward and the recorded graphs.
+MEMORY_SHARE = 0.85
+# Pages beyond those of all rows, for beginnings of prompts that nobody holds at the moment.
+KNOWN_SHARE = 0.25
+TOKEN, POSITION, FIRST_PAGE = 0, 1, 2  # columns of a row's numbers
+
+
+class PagedDecoder(Decoder):
+    """Decodes up to `slots` rows of up to `max_tokens` tokens, out of `page_count` pages of keys and values."""
+
+    name = "paged"
+    prefill_tokens = 2048
+
+    def __init__(
+        self, model: PreTrainedModel, slots: int, max_tokens: int, page_count: int, kernels: Any, *, graphs: bool = True
+    ) -> None:
+        self._dense = DenseModel(model, max_tokens, kernels)
+        self._kernels = kernels
+        self._pages = Pages(page_count, kernels.PAGE_TOKENS)
+        self._max_tokens = max_tokens
+        device, dtype = self._dense.device, self._dense.dtype
+        shape = (self._dense.layer_count, page_count, self._pages.size, self._dense.key_head_count)
+        self._keys, self._values = (
+            torch.zeros(*shape, self._dense.head_size, dtype=dtype, device=device) for _ in range(2)
+        )
+        self._prompt: list[int] = []
+        self._reading: Held | None = None
+        self._read = 0
+        self._held: list[Held] = []
+        columns = FIRST_PAGE + self._pages.pages_for(max_tokens)
+        on_gpu = device.type == "cuda"
+        self._host = torch.zeros(slots, columns, dtype=torch.int32, pin_memory=on_gpu)
+        self._numbers: np.ndarray[Any, Any] = self._host.numpy()  # the same memory
+        self._inputs = torch.zeros(slots, columns, dtype=torch.int32, device=device)
+        self._copied = torch.cuda.Event() if on_gpu else None  # type: ignore[no-untyped-call]
+        self._graphs: dict[int, tuple[torch.cuda.CUDAGraph, Tensor]] = {}
+        if graphs and on_gpu:
+            self._record(slots)
+
+    # --- Decoder
+
+    def begin(self, prompt: list[int], max_new_tokens: int) -> bool:
+        """Set pages aside for all of the answer, and find what is known of the prompt."""
+        if self._reading is not None:
+            self._pages.give_back(self._reading)
+            self._reading = None
+        held = self._pages.hold(prompt, min(len(prompt) + max_new_tokens, self._max_tokens))
+        if held is None:
+            return False
+        self._prompt, self._reading, self._read = prompt, held, held.known_tokens
+        return True
+
+    @torch.inference_mode()
+    def prefill(self, max_tokens: int) -> tuple[int, Tensor | None]:
+        """Read on, by flash attention over what the pages hold of this prompt."""
+        held = self._reading
+        assert held is not None, "begin() comes first"  # noqa: S101 -- the engine sees to it
+        start, end = self._read, min(len(self._prompt), self._read + max_tokens)
+        device = self._dense.device
+        tokens = torch.tensor(self._prompt[start:end], device=device)
+        positions = torch.arange(start, end, device=device, dtype=torch.int32)
+        table = torch.tensor(held.pages[: self._pages.pages_for(end)], device=device)
+        slots = self._slots(table, positions)
+
+        def attend(layer: int, qkv: Tensor) -> Tensor:
+            self._store(layer, qkv, positions, slots)
+            query, key, value = self._split(qkv)
+            if start:  # keys and values of the beginning stand in pages
+                key, value = (one[layer][table].flatten(0, 1)[:end] for one in (self._keys, self._values))
+            out: Tensor = self._kernels.prompt_attention(query, key, value, self._dense.scale)
+            return out
+
+        states = self._dense.forward(tokens, attend)
+        self._read = end
+        if end < len(self._prompt):
+            return end - start, None
+        self._append_row(held)
+        return end - start, self._dense.logits(states[-1:])[0]
+
+    @torch.inference_mode()
+    def decode(self, tokens: list[int]) -> Tensor:
+        """One forward for all rows, by the graph of the next larger size."""
+        count = self.rows
+        size = next((size for size in self._graphs if size >= count), count)
+        if self._copied is not None:
+            self._copied.synchronize()  # the numbers of the last step may still be on their way
+        self._numbers[:count, TOKEN] = tokens
+        self._numbers[count:size, POSITION] = -1
+        self._inputs[:size].copy_(self._host[:size], non_blocking=True)
+        if self._copied is not None:
+            self._copied.record()
+        self._numbers[:count, POSITION] += 1
+        if size not in self._graphs:
+            return self._forward_rows(self._inputs[:count])
+        graph, logits = self._graphs[size]
+        graph.replay()
+        return logits[:count].clone()
+
+    def release(self, row: int) -> None:
+        """Drop a row; the last one takes its number. Nothing is copied but numbers of pages."""
+        self._pages.give_back(self._held[row])
+        last = self.rows - 1
+        self._held[row] = self._held[last]
+        self._numbers[row] = self._numbers[last]
+        self._held.pop()
+        self.rows -= 1
+
+    # --- parts
+
+    def _append_row(self, held: Held) -> None:
+        self._pages.make_known(held)
+        numbers = self._numbers[self.rows]
+        numbers[:] = 0
+        numbers[POSITION] = len(self._prompt)
+        numbers[FIRST_PAGE : FIRST_PAGE + len(held.pages)] = held.pages
+        self._held.append(held)
+        self._reading = None
+        self.rows += 1
+
+    def _record(self, slots: int) -> None:
+        """Record a graph for each size of batch, the largest first: the others then share its memory."""
+        pool = None
+        recorded = {}
+        for size in reversed(list(_sizes(slots))):
+            self._inputs[:, POSITION] = -1
+            inputs = self._inputs[:size]
+            self._forward_rows(inputs)  # what compiles and measures at its first use must not be recorded
+            torch.cuda.synchronize()
+            graph = torch.cuda.CUDAGraph()
+            with torch.inference_mode(), torch.cuda.graph(graph, pool=pool):
+                logits = self._forward_rows(inputs)
+            pool = pool or graph.pool()
+            recorded[size] = (graph, logits)
+        self._graphs = dict(reversed(recorded.items()))
+
+    @torch.inference_mode()
+    def _forward_rows(self, inputs: Tensor) -> Tensor:
+        """Logits of the next token of each row, [rows, vocabulary], from the rows' numbers."""
+        tokens, positions, tables = inputs[:, TOKEN], inputs[:, POSITION].contiguous(), inputs[:, FIRST_PAGE:]
+        page = tables.gather(1, (positions.clamp(min=0) // self._pages.size)[:, None].long())[:, 0]
+        slots = page * self._pages.size + positions % self._pages.size
+        splits = _splits(len(inputs) * self._dense.key_head_count)
+
+        def attend(layer: int, qkv: Tensor) -> Tensor:
+            self._store(layer, qkv, positions, slots)
+            out: Tensor = self._kernels.paged_attention(
+                qkv, self._keys[layer], self._values[layer], tables, positions, self._dense.scale, splits
+            )
+            return out
+
+        return self._dense.logits(self._dense.forward(tokens, attend))
+
+    def _store(self, layer: int, qkv: Tensor, positions: Tensor, slots: Tensor) -> None:
+        dense = self._dense
+        self._kernels.rotate_and_store(
+            qkv,
+            positions,
+            slots,
+            dense.cosines,
+            dense.sines,
+            self._keys[layer],
+            self._values[layer],
+            dense.norms(layer),
+        )
+
+    def _slots(self, table: Tensor, positions: Tensor) -> Tensor:
+        """Where in the cache the tokens of one sequence stand."""
+        return table[positions // self._pages.size] * self._pages.size + positions % self._pages.size
+
+    def _split(self, qkv: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        dense = self._dense
+        heads = qkv.view(len(qkv), -1, dense.head_size)
+        keys_end = dense.head_count + dense.key_head_count
+        return heads[:, : dense.head_count], heads[:, dense.head_count : keys_end], heads[:, keys_end:]
+
+
+def make_paged(model: PreTrainedModel, slots: int, max_tokens: int) -> PagedDecoder:
+    """A paged decoder with pages for `slots` whole sequences, or for as many as the GPU's memory leaves room for.
+
+    Raises UnfitModelError for a model that it does not compute, and ModelError where not even one sequence has room.
+    """
+    refuse_other_shapes(model)
+    if model.dtype not in (torch.bfloat16, torch.float16):
+        raise UnfitModelError(f"flash attention does not take {model.dtype}")
+    try:
+        from workers.engine.local import kernels
+    except ImportError as error:
+        raise UnfitModelError(f"Triton is missing ({error})") from error
+    config = model.config
+    head_size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    if head_size not in HEAD_SIZES:
+        raise UnfitModelError(f"its heads have the size {head_size}")
+    page_bytes = (
+        2 * config.num_hidden_layers * kernels.PAGE_TOKENS * config.num_key_value_heads * head_size
+    ) * model.dtype.itemsize
+    torch.cuda.empty_cache()
+    room = int(torch.cuda.mem_get_info(model.device)[0] * MEMORY_SHARE) // page_bytes
+    pages_a_row = -(-max_tokens // kernels.PAGE_TOKENS)
+    if room < pages_a_row:
+        raise ModelError(
+            f"a sequence of {max_tokens} tokens needs {pages_a_row} pages of {page_bytes / 1e6:.1f} MB and {room} fit "
+            f"on the card: name a smaller model, or lower engine.max_prompt_tokens"
+        )
+    wanted = round(slots * pages_a_row * (1 + KNOWN_SHARE))
+    return PagedDecoder(model, slots, max_tokens, min(room, wanted), kernels)
+
+
+def _sizes(slots: int) -> Iterator[int]:
+    """Sizes of batches that are recorded, up to `slots`."""
+    for size in FIRST_SIZES:
+        if size < slots:
+            yield size
+    yield from range(FIRST_SIZES[-1] + LATER_SIZES_APART, slots, LATER_SIZES_APART)
+    yield slots
+
+
+def _splits(programs: int) -> int:
+    """In how many parts sequences are read, so that enough programs run: a power of two."""
+    splits = 1
+    while programs * splits < ENOUGH_PROGRAMS and splits < MOST_SPLITS:
+        splits *= 2
+    return splits
