@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from workers.knowledge.document import DocumentError, DocumentFile, find_files, parse, read_bytes
+from workers.knowledge.document import Document, DocumentError
 from workers.knowledge.embedder import Embedder, Vectors
+from workers.knowledge.folder import BYTES_A_MB, DocumentFile, find_files, read_file
 from workers.knowledge.index import Index
+from workers.knowledge.parse import UNPACKED_TIMES, parse
 from workers.knowledge.passage import SPLITTER_VERSION, Passage, split
-from workers.knowledge.words import terms
+from workers.knowledge.words import language_of, terms
 
 _REBUILD_BATCH = 256
 
@@ -48,14 +50,16 @@ class Ingest:
     def add(self, file: DocumentFile) -> FileResult:
         """Add a file, or take it anew where it has changed. Raises KnowledgeError where the index is at fault."""
         try:
-            content = read_bytes(file, self._max_file_mb)
+            content = read_file(file, self._max_file_mb).content
             fingerprint = self._fingerprint(content)
             known = self._index.fingerprint(file.identity)
             if known == fingerprint:
                 return FileResult(file.source, FileStatus.UNCHANGED)
-            document = parse(file, content)
+            reading = parse(file.path.name, content, UNPACKED_TIMES * self._max_file_mb * BYTES_A_MB)
         except DocumentError as error:
             return FileResult(file.source, FileStatus.FAILED, reason=str(error))
+        text = "\n".join(block for section in reading.sections for block in section.blocks)
+        document = Document(file.source, reading.title, language_of(text), reading.sections)
         passages = list(split(document, self._passage_tokens))
         vectors = self._embedder.embed([embedded_text(passage) for passage in passages])
         self._index.put(

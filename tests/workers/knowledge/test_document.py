@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import os
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from workers.knowledge.document import Document, DocumentError, find_files, parse, read_bytes
+from workers.knowledge.document import DocumentError
+from workers.knowledge.folder import find_files, read_file
+from workers.knowledge.parse import parse
+from workers.knowledge.reader import Reading
+from workers.knowledge.words import language_of
 
 
-def read(path: Path, max_file_mb: int = 1) -> Document:
+def read(path: Path, max_file_mb: int = 1) -> Reading:
     (file,) = find_files(path)
-    return parse(file, read_bytes(file, max_file_mb))
+    return parse(path.name, read_file(file, max_file_mb).content, 10 * max_file_mb * 1_000_000)
 
 
 def test_title_and_headings(tmp_path: Path) -> None:
@@ -69,7 +75,7 @@ def test_encodings_of_chinese(tmp_path: Path, encoding: str) -> None:
     path = tmp_path / "a.md"
     path.write_bytes(text.encode(encoding))
     document = read(path)
-    assert (document.title, document.language) == ("出差", "zh")
+    assert (document.title, language_of(document.sections[0].blocks[0])) == ("出差", "zh")
 
 
 @pytest.mark.parametrize(
@@ -78,7 +84,7 @@ def test_encodings_of_chinese(tmp_path: Path, encoding: str) -> None:
         ("empty.md", b"", "is empty"),
         ("blank.md", b" \n\t\n", "is empty"),
         ("heading.md", b"# Only a heading\n", "has no text"),
-        ("picture.md", b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR", "is binary, not text"),
+        ("picture.md", b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR", "is called .md but is a file of the kind .png"),
         (
             "latin.txt",
             "Müller fährt über die Brücke, schön für ihn".encode("latin-1"),
@@ -86,7 +92,6 @@ def test_encodings_of_chinese(tmp_path: Path, encoding: str) -> None:
         ),
         ("broken.txt", b"good \xff\xff\xfe bad", "is neither UTF-8 nor GB 18030 text"),
         ("huge.txt", b"x" * 1_000_001, "larger than 1 MB (knowledge.max_file_mb)"),
-        ("sheet.xlsx", b"x", "a file of the kind .xlsx is not read (only .md, .markdown, .txt, .text)"),
     ],
 )
 def test_reasons_for_refusing(tmp_path: Path, name: str, content: bytes, reason: str) -> None:
@@ -111,7 +116,7 @@ def test_a_link_that_leads_out_of_the_folder_is_refused(tmp_path: Path) -> None:
     reasons = {}
     for file in find_files(folder):
         try:
-            reasons[file.path.name] = parse(file, read_bytes(file, 1)).title
+            reasons[file.path.name] = parse(file.path.name, read_file(file, 1).content, 1_000_000).title
         except DocumentError as error:
             reasons[file.path.name] = str(error)
     assert reasons["outside.md"] == "a link that leads out of docs"
@@ -119,11 +124,21 @@ def test_a_link_that_leads_out_of_the_folder_is_refused(tmp_path: Path) -> None:
     assert "cannot be read" in reasons["loop.md"]
 
 
+def test_what_is_no_file_is_refused_at_once(tmp_path: Path) -> None:
+    """A pipe in a folder is not waited for, and a folder with a document's name is not read."""
+    os.mkfifo(tmp_path / "pipe.md")
+    (file,) = find_files(tmp_path)
+    with pytest.raises(DocumentError, match="not a file"):
+        read_file(file, 1)
+
+
 def test_hidden_and_foreign_files_are_left_out_of_a_folder(tmp_path: Path) -> None:
-    """Walking a folder finds Markdown and text alone, in order, by the path that was given."""
+    """Walking a folder finds what can be read, in order, by the path that was given, and counts the rest."""
     for name in ("b.md", "a.txt", ".hidden.md", "image.png", ".git/x.md", "sub/c.markdown"):
         path = tmp_path / "docs" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("text")
-    found = [file.source for file in find_files(tmp_path / "docs" / "sub" / "..")]
+    left_out: Counter[str] = Counter()
+    found = [file.source for file in find_files(tmp_path / "docs" / "sub" / "..", left_out)]
+    assert left_out == {".png": 1}
     assert found == [str(tmp_path / "docs" / name) for name in ("a.txt", "b.md", "sub/c.markdown")]

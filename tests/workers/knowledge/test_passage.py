@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.knowledge.document import Document
-from workers.knowledge.markdown import Section, markdown_sections
+from workers.knowledge.document import Document, Section
 from workers.knowledge.passage import split
+from workers.knowledge.readers.markdown import markdown_sections
 from workers.knowledge.sentence import sentences, split_prose
 from workers.knowledge.words import size_words
 

@@ -4,27 +4,35 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from workers.knowledge.document import Section
+from workers.knowledge.encoding import decode
+from workers.knowledge.reader import Reader, Reading
 from workers.knowledge.words import CJK
 
 _BREAK_IN_CHINESE = re.compile(rf"(?<=[{CJK}，。、；：？！”）])\n(?=[{CJK}“（])")
+_FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?\n)(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL)
+_FRONT_TITLE = re.compile(r"^title:[ \t]*(.+?)[ \t]*$", re.MULTILINE)
 _TAG = re.compile(r"<!--.*?-->|<[^>]*>", re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True)
-class Section:
-    """What stands below one heading. `heading` is the path of headings to it, without the document's title.
+class MarkdownReader(Reader):
+    """Reads Markdown, with the title out of YAML front matter where there is one."""
 
-    `page` counts from 1 and is 0 where the document has no pages.
-    """
-
-    heading: tuple[str, ...]
-    blocks: tuple[str, ...]
-    page: int = 0
+    def read(self, content: bytes, name: str) -> Reading:  # noqa: ARG002 -- the interface names it
+        """The title is the front matter's, else the first heading of level 1."""
+        text = decode(content)
+        title = ""
+        front = _FRONT_MATTER.match(text)
+        if front:
+            named = _FRONT_TITLE.search(front.group(1))
+            title = named.group(1).strip("\"'") if named else ""
+            text = text[front.end() :]
+        heading, sections = markdown_sections(text)
+        return Reading(title or heading, sections)
 
 
 def markdown_sections(text: str) -> tuple[str, tuple[Section, ...]]:
