@@ -134,8 +134,7 @@ def _binary(content: bytes, suffix: str) -> str:
         name = puremagic.from_string(content[:8192])
     except (puremagic.PureError, ValueError):
         name = ""
-    what = f"a file of the kind {name}" if name else "binary, not text"
-    return f"is {_called(suffix)}{what}"
+    return f"is {_called(suffix)}a file of the kind {name}" if name else "is binary, not text"
 
 
 def _called(suffix: str) -> str:

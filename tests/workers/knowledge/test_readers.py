@@ -258,7 +258,7 @@ def test_the_content_tells_what_a_nameless_file_is() -> None:
 
 
 REASONS = {
-    "binary.txt": "is called .txt but is binary, not text",
+    "binary.txt": "is binary, not text",
     "bomb.docx": "unpacks to 250 MB in 17 parts, more than is allowed (200 MB, ten times knowledge.max_file_mb)",
     "broken.docx": "is damaged: its package cannot be opened",
     "broken.pdf": "is a damaged PDF (Failed to load document (PDFium: Data format error).)",
