@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import gc
 import signal
 import sys
@@ -12,12 +13,14 @@ from pathlib import Path
 
 import structlog
 
+from bot.health import BotHealth
 from bot.platform import LinkTakenError, NotConfiguredError
 from bot.registry import PLATFORMS, create_platform
 from bot.run import run_bot
 from config.logging import configure_logging
 from config.settings import Settings, load_settings, supervised_program
 from contract.errors import FennelError
+from health.server import HealthServer
 
 PAUSE_BEFORE_RESTART_S = 5.0
 LINK_TAKEN = 3
@@ -35,25 +38,39 @@ def main(arguments: list[str] | None = None) -> int:
         settings = load_settings()
         settings.make_folders()
         _start_logging(platform_name, settings)
-        asyncio.run(_serve(platform_name, settings))
-    except NotConfiguredError as error:
-        print(f"{error}.", file=sys.stderr)
-        return 0
-    except LinkTakenError as error:
-        print(f"{error}.", file=sys.stderr)
-        return LINK_TAKEN
+        return _run(platform_name, settings)
     except FennelError as error:
         print(f"{error}.", file=sys.stderr)
-        if supervised_program():
-            # supervisord starts it again at once, and a platform takes hammering amiss.
-            time.sleep(PAUSE_BEFORE_RESTART_S)
         return 1
-    return 0
 
 
-async def _serve(platform_name: str, settings: Settings) -> None:
+def _run(platform_name: str, settings: Settings) -> int:
+    """Serve the platform, and tell how that goes; returns the exit code. Raises HealthError."""
+    program = supervised_program() or f"bot_{platform_name}"
+    health = BotHealth(platform_name, program, settings)
+    server = HealthServer(program, settings, health.is_alive, health.findings)
+    with server if platform_name != "console" else contextlib.nullcontext():
+        try:
+            asyncio.run(_serve(platform_name, settings, health))
+        except NotConfiguredError as error:
+            print(f"{error}.", file=sys.stderr)
+        except FennelError as error:
+            print(f"{error}.", file=sys.stderr)
+            health.fail(error)
+            if isinstance(error, LinkTakenError):
+                return LINK_TAKEN
+            if supervised_program():
+                # supervisord starts it again at once, and a platform takes hammering amiss; /readyz tells why.
+                time.sleep(PAUSE_BEFORE_RESTART_S)
+            return 1
+        health.clear()
+        return 0
+
+
+async def _serve(platform_name: str, settings: Settings, health: BotHealth) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    health.watch(loop)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     platform = create_platform(platform_name, settings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from prometheus_client import Gauge
 
@@ -25,11 +26,16 @@ class Link:
         self._state = "connecting"
         self._waits_for_calls = False
         self._seen_s = time.monotonic()
+        self.on_up: Callable[[], None] = lambda: None
+        """Called each time that it comes up after it was not."""
 
     def seen(self) -> None:
         """It is up: a frame came, or the platform answered a ping."""
         self._seen_s = time.monotonic()
+        was_up = self._state == "up"
         self._set("up", 1)
+        if not was_up:
+            self.on_up()
         link_seen.labels(self._platform).set_to_current_time()
 
     def listens(self) -> None:

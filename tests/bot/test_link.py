@@ -34,3 +34,15 @@ def test_a_link_that_waits_for_calls_may_be_silent(monkeypatch: pytest.MonkeyPat
     now_s[0] += 10_000
 
     assert one.finding().is_well
+
+
+def test_coming_up_is_told_once() -> None:
+    """What was wrong before is forgotten when the link comes up, not at each frame."""
+    one, told = Link("wecom"), []
+    one.on_up = lambda: told.append(1)
+    for _ in range(3):
+        one.seen()
+    one.down()
+    one.seen()
+
+    assert len(told) == 2
