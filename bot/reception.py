@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import structlog
 from redis.exceptions import RedisError
 
 from bot import metrics
+from bot.access import Access, place_of
+from bot.admission import Admission, Admissions
+from bot.channel_rules import ChannelRules, is_at_work
+from bot.chat_commands import Asked, ChatCommands
 from bot.chat_event import ChatEvent, FeedbackGiven, MessageDeleted, MessageEdited
 from bot.chat_message import ChatMessage
-from bot.conversations import Conversations
+from bot.command import SPEAKING, Command, command_of
+from bot.conversations import may_be_ours
 from bot.delivery import Delivery
 from bot.feedback import FeedbackBook
-from bot.inbox import Inbox, InboxError
-from bot.intake import Decision, Facts, Intake, Refusal, Silence
+from bot.handover import Handover
+from bot.inbox import GIVE_UP_AFTER_S, Inbox, InboxError
+from bot.intake import Facts, Intake, Refusal, Silence, question_of
+from bot.overhearing import Overhearing
+from bot.phrases import phrase
+from bot.plain_text import clean
 from contract.answer import Outcome
 from contract.question import Question, question_id
 
@@ -25,25 +35,30 @@ EDIT_WITHIN_S = 15.0
 log = structlog.get_logger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
 class Reception:
     """Takes a chat's events in: `receive` is what a platform's `listen` is given."""
 
-    def __init__(
-        self,
-        intake: Intake,
-        inbox: Inbox,
-        conversations: Conversations,
-        delivery: Delivery,
-        feedback: FeedbackBook,
-    ) -> None:
-        self._intake = intake
-        self._inbox = inbox
-        self._conversations = conversations
-        self._delivery = delivery
-        self._feedback = feedback
+    intake: Intake
+    access: Access
+    rules: ChannelRules
+    admissions: Admissions
+    inbox: Inbox
+    delivery: Delivery
+    commands: ChatCommands
+    feedback: FeedbackBook
+    handover: Handover
+    overhearing: Overhearing
 
     async def receive(self, event: ChatEvent) -> None:
         """Take it in. When it returns, the event may be acknowledged; raises InboxError when not."""
+        try:
+            async with asyncio.timeout(GIVE_UP_AFTER_S):
+                await self._receive(event)
+        except (TimeoutError, RedisError) as error:
+            raise InboxError(f"Redis took nothing in: {error or 'it does not answer'}") from error
+
+    async def _receive(self, event: ChatEvent) -> None:
         if isinstance(event, ChatMessage):
             await self._receive_message(event)
         elif isinstance(event, MessageEdited):
@@ -51,57 +66,112 @@ class Reception:
         elif isinstance(event, MessageDeleted):
             await self._receive_deletion(event)
         else:
-            await self._note_feedback(event)
-            metrics.feedback.labels(event.platform, event.verdict).inc()
+            await self._receive_feedback(event)
+
+    async def overheard(self, message: ChatMessage) -> None:
+        """Take in what a person said to nobody, and to us only if we are sure."""
+        question = question_of(message, time.time(), heard="ambient")
+        is_free = self.access.is_admin(message)
+        admission = await self.admissions.ask(message, question.id, in_doubt=False, is_free=is_free)
+        channel = self.rules.of(place_of(message))
+        if admission.is_known or admission.is_paused or admission.short or not is_at_work(channel, time.time()):
+            return
+        if len(message.text) <= self.intake.limits.max_characters:
+            await self._accept(question)
 
     async def _receive_message(self, message: ChatMessage) -> None:
-        decision = await self._decide(message)
+        tidy = replace(message, text=clean(message.text))
+        # Redis is asked only where it decides: most of a group's talk is not for us.
+        in_doubt = not (message.mentions_us or message.is_direct)
+        alone = self.intake.decide(tidy, Facts(time.time(), thread_is_ours=in_doubt and may_be_ours(message)))
+        if isinstance(alone, Silence):
+            await self._pass_over(tidy, alone)
+            return
+        command = command_of(tidy.text)
+        is_free = self.access.is_admin(tidy) or (command is not None and command.name not in SPEAKING)
+        admission = await self.admissions.ask(tidy, _question_id(tidy), in_doubt=in_doubt, is_free=is_free)
+        if admission.is_known:
+            metrics.accepted.labels(message.platform, "duplicate").inc()
+            return
+        if admission.short:
+            metrics.limited.labels(message.platform, admission.short).inc()
+        decision = self.intake.decide(
+            tidy, Facts(time.time(), admission.thread_is_ours, is_command=command is not None, admission=admission)
+        )
         if isinstance(decision, Silence):
-            metrics.silences.labels(message.platform, decision.reason).inc()
+            await self._pass_over(tidy, decision)
         elif isinstance(decision, Refusal):
             await self._refuse(decision)
+        elif command is not None:
+            await self._obey(command, decision, self.access.is_admin(tidy), admission)
         else:
             await self._accept(decision)
+            if not in_doubt and not message.is_direct and self._reads_along(tidy):
+                await self.overhearing.drop_all_of(tidy)
+
+    async def _pass_over(self, message: ChatMessage, silence: Silence) -> None:
+        metrics.silences.labels(message.platform, silence.reason).inc()
+        is_new_talk = silence.reason == "not_for_us" and not may_be_ours(message)
+        if not is_new_talk or not message.text or message.text.startswith("@") or not self._reads_along(message):
+            return
+        if not self.access.refusal(message):
+            await self.overhearing.collect(message, self.rules.of(place_of(message)).quiet_s)
+
+    def _reads_along(self, message: ChatMessage) -> bool:
+        return self.rules.of(place_of(message)).listen == "ambient"
 
     async def _receive_edit(self, message: ChatMessage) -> None:
         """Answer as it reads now, if it was written just now; a mention that an edit adds is a question too."""
-        first = await self._inbox.known(_question_id(message))
+        first = await self.inbox.known(_question_id(message))
         if first is None:
-            await self._receive_message(message)
-        elif time.time() - first.accepted_at_s <= EDIT_WITHIN_S:
-            decision = await self._decide(message)
+            await self._receive_new_text(message)
+            # The message may have come in meanwhile: then this was a duplicate, and the question reads as it did.
+            first = await self.inbox.known(_question_id(message))
+        if first is not None and time.time() - first.accepted_at_s <= EDIT_WITHIN_S:
+            decision = self.intake.decide(message, Facts(time.time(), thread_is_ours=True))
             if isinstance(decision, Question) and decision.text != first.text:
-                amended = replace(decision, asked_at_s=first.asked_at_s, accepted_at_s=first.accepted_at_s)
-                log.info("edited", id=first.id, what=await self._inbox.amend(amended))
+                amended = replace(
+                    decision, asked_at_s=first.asked_at_s, accepted_at_s=first.accepted_at_s, heard=first.heard
+                )
+                log.info("edited", id=first.id, what=await self.inbox.amend(amended))
 
-    async def _note_feedback(self, given: FeedbackGiven) -> None:
-        try:
-            await self._feedback.note(given)
-        except RedisError as error:
-            raise InboxError(f"Redis does not answer: {error}") from error
+    async def _receive_new_text(self, message: ChatMessage) -> None:
+        if self._reads_along(message) and not message.mentions_us:
+            await self.overhearing.change(replace(message, text=clean(message.text)))
+        else:
+            await self._receive_message(message)
 
     async def _receive_deletion(self, deleted: MessageDeleted) -> None:
-        question = await self._inbox.known(_question_id(deleted))
+        question = await self.inbox.known(_question_id(deleted))
         if question is not None:
             log.info("deleted", id=question.id)
-            await self._inbox.stop(question)
+            await self.inbox.stop(question)
+        elif self.rules.of(f"{deleted.platform}:{deleted.tenant}:{deleted.channel}").listen == "ambient":
+            await self.overhearing.drop(deleted)
 
-    async def _decide(self, message: ChatMessage) -> Decision:
-        # Redis is asked only where it decides: most of a group's talk is not for us.
-        in_doubt = not (message.mentions_us or message.is_direct or message.from_bot)
-        is_ours = in_doubt and await self._conversations.is_ours(message)
-        return self._intake.decide(message, Facts(time.time(), thread_is_ours=is_ours))
+    async def _receive_feedback(self, given: FeedbackGiven) -> None:
+        feedback = await self.feedback.note(given)
+        metrics.feedback.labels(given.platform, given.verdict).inc()
+        await self.handover.judged(feedback)
+
+    async def _obey(self, command: Command, here: Question, is_admin: bool, admission: Admission) -> None:
+        said = await self.commands.obey(Asked(command, here, is_admin, admission.own))
+        if await self.inbox.say(here, Outcome.TOLD, command.name, said.text, said.mentions):
+            metrics.commands.labels(here.platform, command.name).inc()
+            log.info("obeyed", id=here.id, command=command.name, is_admin=is_admin)
 
     async def _refuse(self, refusal: Refusal) -> None:
-        if await self._inbox.say(refusal.question, Outcome.REFUSED, refusal.reason):
-            metrics.refusals.labels(refusal.question.platform, refusal.reason).inc()
+        question = refusal.question
+        text = phrase(question.language, f"refused_{refusal.reason}", **refusal.values) if refusal.values else ""
+        if await self.inbox.say(question, Outcome.REFUSED, refusal.reason, text):
+            metrics.refusals.labels(question.platform, refusal.reason).inc()
 
     async def _accept(self, question: Question) -> None:
-        acceptance = await self._inbox.accept(question)
+        acceptance = await self.inbox.accept(question)
         metrics.accepted.labels(question.platform, acceptance.what).inc()
         log.info("taken in", id=question.id, what=acceptance.what, before=acceptance.before)
         if acceptance.what in ("queued", "waiting"):
-            self._delivery.accepted(question)
+            self.delivery.accepted(question)
 
 
 def _question_id(event: ChatMessage | MessageDeleted) -> str:
