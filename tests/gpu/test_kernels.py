@@ -75,7 +75,8 @@ def test_attention_of_a_prompt(fused: Any, heads: int, key_heads: int, size: int
 @pytest.mark.parametrize("normed", [False, True])
 def test_turning_and_storing(fused: Any, heads: int, key_heads: int, size: int, normed: bool) -> None:
     """Queries and keys are turned by their position, and keys and values stand where they belong; rows that are none
-    leave the cache alone."""
+    leave the cache alone.
+    """
     tokens = 9
     qkv = random(tokens, (heads + 2 * key_heads) * size)
     positions = torch.tensor([0, 1, 2, 63, 64, 500, -1, -1, 7], dtype=torch.int32, device="cuda")

@@ -22,8 +22,8 @@ from tests.valkey import ValkeyServer
 from tests.workers.questions import ask, wait_for_finals
 from tests.workers.test_run import DOCUMENT, QUESTION
 from workers.knowledge.embedders.use_multilingual import UseMultilingual
-from workers.knowledge.index import Index
 from workers.knowledge.ingest import Ingest, files_below
+from workers.knowledge.stores.embedded import EmbeddedStore
 
 pytestmark = pytest.mark.gpu
 CHECKOUT = Path(__file__).parents[2]
@@ -87,7 +87,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "knowledge").mkdir()
     (folder / "tides.md").write_text(DOCUMENT)
     embedder = UseMultilingual()
-    index = Index(folder / "knowledge" / "index.sqlite3", embedder.id, embedder.dimensions)
+    index = EmbeddedStore(folder / "knowledge" / "index.sqlite3", embedder.id, embedder.dimensions)
     ingest = Ingest(index, embedder, max_file_mb=1, passage_tokens=200)
     for file in files_below([folder / "tides.md"]):
         ingest.add(file)
