@@ -1,22 +1,48 @@
-"""Which threads we are in."""
+"""The threads that we are in: what is remembered of them, and what we work on there."""
 
 from __future__ import annotations
+
+import time
 
 from redis.asyncio import Redis
 
 from bot.chat_message import ChatMessage
-from contract import names
+from bot.redis_link import run_script
+from contract import names, scripts
+from contract.question import Question
+from contract.wire import WireError
+
+
+def may_be_ours(message: ChatMessage) -> bool:
+    """Whether the message stands in a thread that we may be in; a channel itself is never ours."""
+    return message.thread not in ("", message.channel, message.message_id)
 
 
 class Conversations:
-    """What Redis remembers of threads. `redis` waits for Redis (`patient_client`)."""
+    """What Redis knows of threads. `redis` waits for Redis (`patient_client`)."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, ttl_s: float) -> None:
         self._redis = redis
+        self._ttl_s = ttl_s
 
-    async def is_ours(self, message: ChatMessage) -> bool:
-        """Whether we have answered, or are answering, in this thread; a channel itself is never ours."""
-        if message.thread in ("", message.channel):
-            return False
-        conversation = f"{message.platform}:{message.tenant}:{message.channel}:{message.thread}"
-        return bool(await self._redis.exists(names.turns_key(conversation), names.thread_key(conversation)))
+    async def forget(self, conversation: str) -> bool:
+        """Forget the thread's turns; False where there were none. An answer under way leaves none either."""
+        return bool(await run_script(self._redis, scripts.forget(conversation, time.time(), self._ttl_s)))
+
+    async def under_way(self, here: Question, *, of_everybody: bool) -> list[Question]:
+        """The open questions of this thread, or else of this channel, that the person asked; the oldest first.
+
+        With `of_everybody` (an admin) also what others asked.
+        """
+        ids = await self._redis.zrange(names.open_key(here.platform), 0, -1)
+        wires = await self._redis.mget([names.question_key(str(one)) for one in ids]) if ids else []
+        questions = [question for wire in wires if (question := _read(wire)) and question.place == here.place]
+        own = [one for one in questions if of_everybody or one.asker == here.asker]
+        return [one for one in own if one.thread == here.thread] or own
+
+
+def _read(wire: str | bytes | None) -> Question | None:
+    try:
+        return Question.from_wire(wire) if wire else None
+    except WireError:
+        return None

@@ -54,10 +54,20 @@ class Inbox:
         what, before = await self._run(scripts.accept(question, fields, self._max_queued, busy))
         return Acceptance(what, int(before))
 
-    async def say(self, question: Question, outcome: Outcome, reason: str) -> bool:
-        """End a question at once with a fixed sentence; False where its event was known. Raises InboxError."""
-        final = FinalAnswer(question=question.to_wire(), outcome=outcome, reason=reason)
+    async def say(
+        self, question: Question, outcome: Outcome, reason: str, text: str = "", mentions: tuple[str, ...] = ()
+    ) -> bool:
+        """End a question at once, with the sentence of its reason or with `text`; False where its event was known.
+
+        `mentions` are people to call. Raises InboxError.
+        """
+        final = FinalAnswer(question.to_wire(), outcome, text, reason=reason, mentions=mentions)
         return bool(await self._run(scripts.say(question, final)))
+
+    async def withdraw(self, question: Question) -> bool:
+        """Take the shown answer away; False where there is none (any more). Raises InboxError."""
+        final = FinalAnswer(question.to_wire(), Outcome.WITHDRAWN)
+        return bool(await self._run(scripts.withdraw(question, final)))
 
     async def take_back(self, question: Question, outcome: Outcome, reason: str = "") -> bool:
         """End a question that no worker has begun; False where one has, or where it has ended. Raises InboxError."""

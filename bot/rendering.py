@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 from bot.phrases import knows, phrase
@@ -69,6 +70,13 @@ def numbered(language: str, citations: tuple[Citation, ...]) -> str:
         return ""
     lines = (f"[{number}] {source_line(citation)}" for number, citation in enumerate(citations, start=1))
     return "\n".join([phrase(language, "sources"), *lines])
+
+
+def duration(seconds: float, language: str) -> str:
+    """A time as a person reads it, rounded up."""
+    if seconds <= 90:
+        return phrase(language, "wait_seconds", count=max(1, math.ceil(seconds)))
+    return phrase(language, "wait_minutes", count=math.ceil(seconds / 60))
 
 
 def source_line(citation: Citation) -> str:

@@ -9,12 +9,9 @@ from contextlib import AsyncExitStack
 import structlog
 from redis.asyncio import Redis
 
-from bot.conversations import Conversations
+from bot.assembly import make_reception
 from bot.delivery import Delivery
-from bot.feedback import FeedbackBook
 from bot.history import History
-from bot.inbox import Inbox
-from bot.intake import Intake, IntakeLimits
 from bot.lock import AccountLock
 from bot.platform import Platform
 from bot.reception import Reception
@@ -57,9 +54,10 @@ async def run_bot(
             history=history,
             at_step=at_step,
         )
+        reception = make_reception(settings, redis, platform.name, delivery, history)
         try:
             async with asyncio.TaskGroup() as tasks:
-                await _serve(platform, settings, stop, redis, delivery, lock, tasks)
+                await _serve(platform, settings, stop, redis, delivery, reception, lock, tasks)
         except* Exception as group:
             # One cause is enough, and a caller can say it in one sentence.
             raise _first(group) from None
@@ -71,16 +69,13 @@ async def _serve(
     stop: asyncio.Event,
     redis: Redis,
     delivery: Delivery,
+    reception: Reception,
     lock: AccountLock,
     tasks: asyncio.TaskGroup,
 ) -> None:
-    inbox = Inbox(redis, max_queued=settings.queue.max_queued, job_timeout_s=settings.worker.job_timeout_s)
-    intake = Intake(IntakeLimits(answer_ttl_s=settings.queue.answer_ttl_s))
-    feedback = FeedbackBook(redis, settings.retention.feedback_days)
-    reception = Reception(intake, inbox, Conversations(redis), delivery, feedback)
     sweeper = Sweeper(
         redis,
-        inbox,
+        reception.inbox,
         delivery,
         platform=platform.name,
         queued_notice_after_s=settings.queue.queued_notice_after_s,
@@ -89,11 +84,13 @@ async def _serve(
     delivering = tasks.create_task(delivery.run())
     keeping = tasks.create_task(lock.keep())
     sweeping = tasks.create_task(sweeper.run())
+    overheard = tasks.create_task(reception.overhearing.run(reception.overheard))
     listening = tasks.create_task(platform.listen(reception.receive))
     log.info("ready", platform=platform.name)
     await _unless_stopped(_until_all_shown(listening, redis, platform.name), stop)
     log.info("stopping", platform=platform.name)
     sweeping.cancel()
+    overheard.cancel()
     delivery.stop()
     await _let_end(delivering)
     await platform.close()

@@ -129,9 +129,9 @@ def bot_turns_key(place: str, bot: str) -> str:
     return f"fennel:bot-turns:{place}:{bot}"
 
 
-def overheard_key(place: str, person: str) -> str:
-    """List: what a person has said in a channel where we read along, until they fall silent."""
-    return f"fennel:overheard:{place}:{person}"
+def overheard_key(place: str) -> str:
+    """Hash: what was said in a channel where we read along and was not looked at yet, by the message's id."""
+    return f"fennel:overheard:{place}"
 
 
 def overheard_due_key(platform: str) -> str:

@@ -27,7 +27,12 @@ def make_settings(valkey: ValkeyServer, tmp_path: Path) -> MakeSettings:
     """Settings for the session's Valkey and a home of the test's own; sections override keys."""
 
     def make(url: str = valkey.url, **sections: dict[str, Any]) -> Settings:
-        quick: dict[str, dict[str, Any]] = {"redis": {"url": url}, "bot": {"delivery_interval_s": 0.05}}
+        quick: dict[str, dict[str, Any]] = {
+            "redis": {"url": url},
+            "bot": {"delivery_interval_s": 0.05},
+            # In tests one person asks what a whole team would.
+            "limits": {"person_questions": 0, "group_questions": 0, "overall_questions": 0},
+        }
         for section, values in sections.items():
             quick.setdefault(section, {}).update(values)
         settings = Settings(home=tmp_path / "home", **quick)  # type: ignore[arg-type]

@@ -12,18 +12,18 @@ import pytest
 import redis
 import redis.asyncio
 
+from bot.assembly import make_reception
 from bot.chat_event import FeedbackGiven, MessageDeleted, MessageEdited
 from bot.chat_message import ChatMessage
-from bot.conversations import Conversations
 from bot.delivery import Delivery
-from bot.feedback import Feedback, FeedbackBook
-from bot.inbox import Inbox
-from bot.intake import Intake, IntakeLimits
+from bot.feedback import Feedback
+from bot.history import History
 from bot.reception import Reception
 from bot.redis_link import patient_client, plain_client
 from contract import names
 from contract.answer import FinalAnswer, Outcome
 from contract.question import question_id
+from tests.bot.conftest import MakeSettings
 from tests.fakes.chat_platform import ChatPlatform
 from tests.valkey import ValkeyServer
 from tests.workers.questions import rq_queue, wait_for_finals
@@ -52,14 +52,11 @@ DELETED = MessageDeleted("test", "team", "general", "m1")
 
 
 @pytest.fixture
-async def reception(valkey: ValkeyServer) -> AsyncIterator[Reception]:
+async def reception(valkey: ValkeyServer, make_settings: MakeSettings) -> AsyncIterator[Reception]:
     """A reception on the session's server."""
     async with patient_client(valkey.url) as client, plain_client(valkey.url) as reader:
-        inbox = Inbox(client, max_queued=10, job_timeout_s=30)
         delivery = Delivery(ChatPlatform("http://127.0.0.1:1"), client, reader, interval_s=1)
-        yield Reception(
-            Intake(IntakeLimits(answer_ttl_s=60)), inbox, Conversations(client), delivery, FeedbackBook(client, 1)
-        )
+        yield make_reception(make_settings(), client, "test", delivery, History(client, 1))
 
 
 @pytest.fixture
