@@ -60,6 +60,9 @@ def program(command: list[str], load: ChatLoad, server: ValkeyServer) -> Iterato
             "FENNEL_HOME": home,
             "FENNEL_REDIS__URL": server.url,
             "FENNEL_QUEUE__MAX_QUEUED": "1000000",
+            "FENNEL_LIMITS__PERSON_QUESTIONS": "0",
+            "FENNEL_LIMITS__GROUP_QUESTIONS": "0",
+            "FENNEL_LIMITS__OVERALL_QUESTIONS": "0",
             **load.environment(),
         }
         started_s = time.monotonic()
