@@ -52,6 +52,12 @@ class LarkApi:
             self._token_end_s = 0.0
         return await self._request(method, path, body, query, await self._valid_token())
 
+    async def link_address(self) -> str:
+        """Where the long connection would be opened; the address is good for one opening."""
+        secret = {"AppID": self._app["app_id"], "AppSecret": self._app["app_secret"]}
+        answer = await self._request("POST", "/callback/ws/endpoint", secret, None, "")
+        return str((answer.get("data") or {}).get("URL", ""))
+
     async def close(self) -> None:
         """Close the connections."""
         if self._session:

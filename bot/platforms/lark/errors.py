@@ -12,7 +12,7 @@ TOKEN_INVALID = frozenset({99991661, 99991663, 99991664, 99991668, 99991671, 999
 """The access token is not valid any more: nothing was done, and a new token helps."""
 TOO_OFTEN = frozenset({99991400, 230020, 11232, 11233, 11247})
 """Sent too fast: nothing was done, and waiting helps."""
-SECRET_WRONG = frozenset({10003, 10014, 10015})
+SECRET_WRONG = frozenset({514, 10003, 10014, 10015})
 MESSAGE_GONE = frozenset({230005, 230011, 230017, 230031, 230050, 230110})
 """The message cannot be changed any more: recalled, deleted, or too old."""
 STREAMING_CLOSED = frozenset({200850, 300309})
@@ -21,6 +21,7 @@ PLACE_REFUSED = MESSAGE_GONE | {230002, 230006, 230013, 230018, 230027, 99991672
 """Nothing may be said here, in any form. Any other refusal of a card may be one of its form: text is tried then."""
 
 _WORDS = {
+    514: "the app id or the app secret is wrong (FENNEL_LARK__APP_ID, FENNEL_LARK__APP_SECRET)",
     10003: "the app id or the app secret is wrong (FENNEL_LARK__APP_ID, FENNEL_LARK__APP_SECRET)",
     10014: "the app secret is wrong (FENNEL_LARK__APP_SECRET)",
     10015: "the app id or the app secret is wrong (FENNEL_LARK__APP_ID, FENNEL_LARK__APP_SECRET)",
@@ -48,6 +49,8 @@ _WORDS = {
     300309: "the card's streaming mode is closed",
     300313: "the card's element is not there",
     300317: "the card has seen a later change",
+    212100: "the app is not installed in the organisation: publish a version of it",
+    1000040350: "the app has as many long connections as is allowed (50): end the others",
     99991400: "too many calls at a time",
     99991661: "the access token is missing",
     99991663: "the access token is not valid any more",

@@ -50,6 +50,7 @@ class MessageApi:
         add(router, "GET", _BASE + "/{message_id}/resources/{key}", "message.resource", self.resource)
         add(router, "GET", "/open-apis/im/v1/chats/{chat_id}", "chat.get", self.get_chat)
         add(router, "GET", "/open-apis/bot/v3/info", "bot.info", self.bot_info)
+        add(router, "GET", "/open-apis/application/v6/scopes", "scopes", self.list_scopes)
         add(router, "GET", "/open-apis/contact/v3/users/batch", "users.batch", self.users)
 
     # --- sending
@@ -232,7 +233,16 @@ class MessageApi:
 
     async def bot_info(self, call: Call) -> dict[str, Any]:
         """Who the bot is; this call has its answer beside the code, not under ``data``."""
-        return {"msg": "ok", "bot": {"activate_status": 2, "app_name": "Fennel", "open_id": self.bot_open_id}}
+        return {
+            "msg": "ok",
+            "bot": {"activate_status": self.rules.bot_status, "app_name": "Fennel", "open_id": self.bot_open_id},
+        }
+
+    async def list_scopes(self, call: Call) -> dict[str, Any]:
+        """The permissions that the app asks for, and whether it has them."""
+        granted = [{"scope_name": name, "grant_status": 1} for name in self.rules.scopes]
+        asked = [{"scope_name": name, "grant_status": 2} for name in self.rules.scopes_not_granted]
+        return {"data": {"scopes": granted + asked}}
 
     async def users(self, call: Call) -> dict[str, Any]:
         """People by their open ids; those who are unknown are left out."""

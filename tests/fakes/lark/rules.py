@@ -71,4 +71,13 @@ class Rules:
     api_calls_per_min: int = 1000
     page_size_max: int = 50
     every_group_message: bool = True  # scope im:message.group_msg; without it only messages that mention the bot
+    scopes: tuple[str, ...] = (
+        "im:message",
+        "im:message.group_msg",
+        "cardkit:card:write",
+        "contact:contact.base:readonly",
+        "contact:user.base:readonly",
+    )
+    scopes_not_granted: tuple[str, ...] = ()
+    bot_status: int = 2  # 2: the bot is enabled in the organisation
     codes: Codes = field(default_factory=Codes)
