@@ -7,6 +7,8 @@ Registries, results, counters and retries keep RQ's meaning (rq 3.0, `rq/worker/
 
 from __future__ import annotations
 
+import zlib
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -45,13 +47,22 @@ class Ledger:
         self._connection: redis.Redis = worker.connection
 
     def admit(self, job: Job, lease_s: int) -> Execution:
-        """Take a job from the intermediate list into the worker's hands."""
+        """Take a job from the intermediate list into the worker's hands, as it reads at that moment.
+
+        An edit that came after the job was fetched still counted it as waiting.
+        """
         with self._connection.pipeline() as pipeline:
             execution = Execution.create(job, lease_s, pipeline=pipeline, worker_name=self._worker.name)
             job.prepare_for_execution(self._worker.name, pipeline=pipeline)
             pipeline.persist(job.key)
             pipeline.lrem(self._queue.intermediate_queue_key, 1, job.id)
-            pipeline.execute()
+            pipeline.hget(job.key, "data")
+            *_, data = pipeline.execute()
+        if data:
+            # RQ compresses what it writes; an edit is written plainly.
+            with suppress(zlib.error):
+                data = zlib.decompress(data)
+            job.data = data
         return execution
 
     def finish(self, assignment: Assignment, final: FinalAnswer, turn: Turn | None) -> None:

@@ -307,6 +307,7 @@ class QuestionWorker(BaseWorker):  # type: ignore[misc]  # RQ is not typed
             self._ledger.fail(job, None, str(error), failed_end(self.connection, job))
             return None
         execution = self._ledger.admit(job, self._lease_s)
+        question = _question_of(job)
         timeout_s = float(job.timeout or self._settings.job_timeout_s)
         assignment = Assignment(job, execution, question, timeout_s, taken.number, taken.at_s)
         with self._books:

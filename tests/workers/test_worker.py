@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,14 @@ from rq.serializers import JSONSerializer
 from rq.suspension import resume, suspend
 from rq.worker import BaseWorker, Worker
 
+from bot.job_fields import job_data
 from contract import names, scripts
 from contract.answer import FinalAnswer, Outcome
 from contract.question import Question
 from tests.valkey import ValkeyServer
 from tests.workers.questions import ask, finals, job_for, make_question, rq_queue, wait_for_finals
 from tests.workers.scripted_worker import RUNS_KEY, WorkerProcess, WorkerThread
+from workers.ledger import Ledger
 from workers.worker import WorkerRunningError
 
 
@@ -62,6 +65,25 @@ def rq_info(valkey: ValkeyServer) -> str:
     return subprocess.run(
         [program, "info", "-u", valkey.url, "--raw", "-S", "json"], capture_output=True, text=True, check=True
     ).stdout
+
+
+def test_an_edit_while_the_job_is_being_taken_is_answered(
+    valkey: ValkeyServer, connection: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between being fetched and being admitted a question still counts as waiting: it is answered as it then reads."""
+    question = ask(connection, "sleep:0")
+    edited = replace(question, text="sleep:0.1")
+    admit = Ledger.admit
+
+    def edit_and_admit(ledger: Ledger, job: Job, lease_s: int) -> Execution:
+        script, keys, arguments = scripts.amend(edited, job_data(edited))
+        assert connection.eval(script, keys, *arguments) == b"amended"
+        return admit(ledger, job, lease_s)
+
+    monkeypatch.setattr(Ledger, "admit", edit_and_admit)
+    with WorkerThread(valkey.url):
+        (final,) = wait_for_finals(connection, 1)
+    assert final.text.startswith("sleep:0.1 ")
 
 
 def test_answers_as_many_at_a_time_as_it_has_places_and_no_more(valkey: ValkeyServer, connection: redis.Redis) -> None:
