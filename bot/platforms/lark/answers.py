@@ -41,6 +41,8 @@ from contract.question import Question
 Json = dict[str, Any]
 REMEMBERED = 4_096
 TRIES = 4
+SAME_UUID_IS_ONCE_FOR_S = 3_300.0
+"""Lark's own hour, with some minutes for the way and for clocks."""
 SEQUENCE_STEP = 60_000
 """A card's sequence is the time in milliseconds; a clock that was put back is overtaken in steps of a minute."""
 
@@ -89,12 +91,20 @@ class Answers:
         self._shown: OrderedDict[str, Shown] = OrderedDict()
         self._doubtful: OrderedDict[str, None] = OrderedDict()
         self._plain: OrderedDict[str, None] = OrderedDict()
+        self._since_s = time.time()
 
     async def send(self, reply: Reply) -> str:
         """As `Platform.send`."""
         question, wanted = reply.question, faces(reply)
+        if sent_id := await self._sent_long_ago(question):
+            await self.edit(sent_id, reply)
+            return sent_id
         shown = Shown(question)
-        shown.parts.append(await self._send_part(question, 0, wanted[0]))
+        try:
+            shown.parts.append(await self._send_part(question, 0, wanted[0]))
+        except SendAmbiguousError:
+            _remember(self._doubtful, question.id, None)
+            raise
         _remember(self._shown, question.id, shown)
         try:
             await self._show_all(shown, wanted)
@@ -126,6 +136,20 @@ class Answers:
             for part in shown.parts:
                 part.gone |= part.message_id == message_id
 
+    def _is_doubtful(self, question: Question) -> bool:
+        """Whether a send may only give what was sent before: by us, or by a process before this one."""
+        return question.id in self._doubtful or question.accepted_at_s < self._since_s
+
+    async def _sent_long_ago(self, question: Question) -> str | None:
+        """The reply of a question so old that the same uuid does not protect it any more; None where there is none."""
+        if time.time() - question.accepted_at_s < SAME_UUID_IS_ONCE_FOR_S or not self._is_doubtful(question):
+            return None
+        try:
+            return await self.find(question)
+        except SendRefusedError as error:
+            log.warning("the chat cannot be read back", error=str(error))
+            return None
+
     async def _restore(self, sent_id: str, question: Question) -> Shown:
         """What an earlier process has shown."""
         known = [Part(message_id, kind, card_id) for message_id, card_id, kind in json.loads(sent_id)]
@@ -154,7 +178,7 @@ class Answers:
             if not item.get("deleted"):
                 break
         part = Part.found(item)
-        if question.id not in self._doubtful:
+        if not self._is_doubtful(question):
             part.card_id, part.shown = card_id, face
             part.streaming_since_s = since_s if face.growing and card_id else None
         return part

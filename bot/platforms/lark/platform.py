@@ -17,7 +17,7 @@ from bot.platform import (
     SendLaterError,
     SendRefusedError,
 )
-from bot.platforms.lark.answers import Answers
+from bot.platforms.lark.answers import SAME_UUID_IS_ONCE_FOR_S, Answers
 from bot.platforms.lark.api import LarkApi
 from bot.platforms.lark.errors import SECRET_WRONG, LarkRefusedError
 from bot.platforms.lark.events import NAME
@@ -38,6 +38,7 @@ class LarkPlatform(Platform):
 
     name = NAME
     thinks_at_once = True
+    same_send_is_once_for_s = SAME_UUID_IS_ONCE_FOR_S
 
     def __init__(
         self,

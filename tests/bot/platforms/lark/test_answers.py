@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -182,12 +183,27 @@ async def test_a_send_repeated_by_the_next_process_is_shown_once(fake: FakeLark,
     question = ask(fake)
     await make_platform().send(growing(question, "Thinking…"))
     second = make_platform()
-    fake.fail("message.list", "code", code=230027)
+    fake.fail("message.list", "code", times=99, code=230027)
     with pytest.raises(SendRefusedError, match="permission"):
         await second.find(question)
-    second._answers._doubtful[question.id] = None
-    await second.send(ended(question))
+    await make_platform().send(ended(question))
     assert only(fake, question).text.startswith("Because.")
+
+
+@pytest.mark.parametrize("readable", [True, False])
+async def test_after_an_hour_the_chat_is_read_before_it_is_sent_again(
+    fake: FakeLark, make_platform: MakePlatform, readable: bool
+) -> None:
+    """When the same uuid would show it a second time, an earlier reply is looked for; unreadable, it is sent."""
+    question = replace(ask(fake), accepted_at_s=time.time() - 3_500)
+    first = make_platform()
+    await first.send(growing(question, "Thinking…"))
+    fake.change_rules(uuid_window_s=0)
+    if not readable:
+        fake.fail("message.list", "code", times=99, code=230027)
+    await make_platform().send(ended(question))
+    texts = [each.text.split("\n")[0] for each in fake.answers_to(question.message_id)]
+    assert texts == (["Because."] if readable else ["Thinking…", "Because."])
 
 
 async def test_a_clock_that_was_put_back_is_overtaken(fake: FakeLark, make_platform: MakePlatform) -> None:
