@@ -26,10 +26,10 @@ from numpy.typing import NDArray
 from config.settings import CHECKOUT, load_settings
 from workers.gates.weighted import DEFAULT_WEIGHTS, Features, WeightedGate, Weights
 from workers.knowledge.embedder import open_embedder
-from workers.knowledge.index import Index
 from workers.knowledge.ingest import Ingest, files_below
 from workers.knowledge.retriever import ScoredPassage
 from workers.knowledge.retrievers.hybrid import HybridRetriever
+from workers.knowledge.stores.embedded import EmbeddedStore
 
 HANDBOOK = CHECKOUT / "examples" / "handbook"
 DATA = CHECKOUT / "tests" / "data" / "retrieval"
@@ -85,7 +85,7 @@ def handbook_retriever(index_file: Path) -> HybridRetriever:
     """The handbook in a new index, by the settings."""
     knowledge = load_settings().knowledge
     embedder = open_embedder(knowledge.embedder)
-    index = Index(index_file, embedder.id, embedder.dimensions)
+    index = EmbeddedStore(index_file, embedder.id, embedder.dimensions)
     ingest = Ingest(index, embedder, max_file_mb=knowledge.max_file_mb, passage_tokens=knowledge.passage_tokens)
     for file in files_below([HANDBOOK]):
         ingest.add(file)

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from workers.knowledge.embedder import Embedder
-    from workers.knowledge.index import Index
     from workers.knowledge.ingest import FileResult
+    from workers.knowledge.store import Store
 
 FAILED = 1
 _SHOWN_ROWS = 50
@@ -50,8 +50,8 @@ def add(paths: tuple[Path, ...]) -> None:
         raise FennelError(f"no Markdown or text files below {', '.join(map(str, paths))}: only .md and .txt are read")
     knowledge = load_settings().knowledge
     results: list[FileResult] = []
-    with _opened() as (index, embedder), _progress() as progress:
-        ingest = Ingest(index, embedder, max_file_mb=knowledge.max_file_mb, passage_tokens=knowledge.passage_tokens)
+    with _opened() as (store, embedder), _progress() as progress:
+        ingest = Ingest(store, embedder, max_file_mb=knowledge.max_file_mb, passage_tokens=knowledge.passage_tokens)
         task = progress.add_task("Adding documents", total=len(files))
         for file in files:
             results.append(ingest.add(file))
@@ -64,8 +64,10 @@ def add(paths: tuple[Path, ...]) -> None:
 @kb.command(name="list")
 def list_() -> None:
     """List the documents."""
-    with _opened() as (index, _):
-        documents = index.documents()
+    from workers.knowledge.base import DEFAULT_BASE
+
+    with _opened() as (store, _):
+        documents = store.documents(DEFAULT_BASE)
     table = _table("Source", "Title", "Language", "Passages", "Added")
     for one in documents:
         added = datetime.fromtimestamp(one.added_at_s).astimezone().strftime("%Y-%m-%d %H:%M")
@@ -83,8 +85,8 @@ def search(query: str, limit: int) -> None:
     from workers.knowledge.retrievers.hybrid import HybridRetriever
 
     gate = WeightedGate(load_settings().gate.min_score)
-    with _opened() as (index, embedder):
-        hits = HybridRetriever(index, embedder).search(query, max(limit, 8))
+    with _opened() as (store, embedder):
+        hits = HybridRetriever(store, embedder).search(query, max(limit, 8))
     table = _table("Score", "Meaning", "Words", "Where", "Passage")
     for hit in hits[:limit]:
         where = f"{hit.passage.label}\n{hit.passage.source}"
@@ -99,11 +101,16 @@ def search(query: str, limit: int) -> None:
 @click.argument("source")
 def remove(source: str) -> None:
     """Remove a document by its source as `fennel kb list` names it, or all below a folder."""
-    with _opened() as (index, _):
-        removed = index.remove(source)
+    from workers.knowledge.base import DEFAULT_BASE
+
+    inside = source.rstrip("/") + "/"
+    with _opened() as (store, _):
+        found = store.documents(DEFAULT_BASE)
+        removed = [one.identity for one in found if one.source == source or one.source.startswith(inside)]
+        store.apply(DEFAULT_BASE, remove=removed)
     if not removed:
         raise FennelError(f"there is no document {source}: `fennel kb list` names them all")
-    click.echo(f"{removed} removed")
+    click.echo(f"{len(removed)} removed")
 
 
 @kb.command()
@@ -111,24 +118,24 @@ def rebuild() -> None:
     """Make all vectors anew with the embedder of the settings."""
     from workers.knowledge import ingest
 
-    with _opened() as (index, embedder), _progress() as progress:
+    with _opened() as (store, embedder), _progress() as progress:
         task = progress.add_task("Making vectors", total=None)
         passages = ingest.rebuild(
-            index, embedder, lambda done, whole: progress.update(task, completed=done, total=whole)
+            store, embedder, lambda done, whole: progress.update(task, completed=done, total=whole)
         )
     click.echo(f"{passages} passages have new vectors")
 
 
 @contextmanager
-def _opened() -> Iterator[tuple[Index, Embedder]]:
+def _opened() -> Iterator[tuple[Store, Embedder]]:
     from workers.knowledge.embedder import open_embedder
-    from workers.knowledge.index import Index
+    from workers.knowledge.store import open_store
 
     settings = load_settings()
     settings.make_folders()
     embedder = open_embedder(settings.knowledge.embedder)
-    with closing(Index(settings.index_file, embedder.id, embedder.dimensions)) as index:
-        yield index, embedder
+    with closing(open_store(settings, embedder)) as store:
+        yield store, embedder
 
 
 def _progress() -> Progress:

@@ -17,8 +17,8 @@ from workers.engine_report import EngineReport
 from workers.gates.weighted import WeightedGate
 from workers.health import QueueCollector, WorkerHealth
 from workers.knowledge.embedder import open_embedder
-from workers.knowledge.index import Index
 from workers.knowledge.retrievers.hybrid import HybridRetriever
+from workers.knowledge.store import open_store
 from workers.outbox import Outbox
 from workers.pipeline import Pipeline
 from workers.worker import QuestionWorker
@@ -45,8 +45,8 @@ def run_worker(settings: Settings, name: str) -> int:
         on_give_up=lambda reason: give_up(reason),
     )
     embedder = open_embedder(settings.knowledge.embedder)
-    index = Index(settings.index_file, embedder.id, embedder.dimensions)
-    pipeline = Pipeline(HybridRetriever(index, embedder), WeightedGate(settings.gate.min_score), settings)
+    store = open_store(settings, embedder)
+    pipeline = Pipeline(HybridRetriever(store, embedder), WeightedGate(settings.gate.min_score), settings)
     answerer = Answerer(connection, pipeline, Outbox(connection), engine.submit, settings)
     worker = QuestionWorker(
         name,
@@ -76,4 +76,5 @@ def run_worker(settings: Settings, name: str) -> int:
             worker.work()
         finally:
             engine.stop()
+            report.leave(connection)
     return worker.exit_code

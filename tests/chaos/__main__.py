@@ -27,8 +27,8 @@ from rich.table import Table
 from tests.chaos.programs import Kill, Program, Redis, module
 from tests.fakes.chat import FakeChat
 from workers.knowledge.embedders.use_multilingual import UseMultilingual
-from workers.knowledge.index import Index
 from workers.knowledge.ingest import Ingest, files_below
+from workers.knowledge.stores.embedded import EmbeddedStore
 
 THREADS = 40
 OPEN_AT_MOST = 48
@@ -96,7 +96,7 @@ class Chaos:
     def _add_document(self, folder: Path) -> None:
         (folder / "tides.md").write_text(DOCUMENT)
         embedder = UseMultilingual()
-        index = Index(folder / "knowledge" / "index.sqlite3", embedder.id, embedder.dimensions)
+        index = EmbeddedStore(folder / "knowledge" / "index.sqlite3", embedder.id, embedder.dimensions)
         ingest = Ingest(index, embedder, max_file_mb=1, passage_tokens=200)
         for file in files_below([folder / "tides.md"]):
             ingest.add(file)

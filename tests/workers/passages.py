@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
+from workers.knowledge.base import DEFAULT_BASE
 from workers.knowledge.passage import Passage
 from workers.knowledge.retriever import Retriever, ScoredPassage
 from workers.knowledge.words import content_terms, language_of, terms
@@ -27,7 +28,7 @@ class ShelfRetriever(Retriever):
         self.dense = dense
         self.searched: list[str] = []
 
-    def search(self, text: str, limit: int) -> list[ScoredPassage]:
+    def search(self, text: str, limit: int, bases: Collection[str] = (DEFAULT_BASE,)) -> list[ScoredPassage]:
         """Every passage, scored by the words that it shares with the text."""
         self.searched.append(text)
         wanted = content_terms(text)

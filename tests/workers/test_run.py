@@ -20,8 +20,8 @@ from contract.answer import FinalAnswer, Outcome, PartialAnswer
 from tests.valkey import ValkeyServer
 from tests.workers.questions import ask, wait_for_finals
 from workers.knowledge.embedders.use_multilingual import UseMultilingual
-from workers.knowledge.index import Index
 from workers.knowledge.ingest import Ingest, files_below
+from workers.knowledge.stores.embedded import EmbeddedStore
 
 CHECKOUT = Path(__file__).parents[2]
 DOCUMENT = """# Tide gauges
@@ -40,7 +40,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "knowledge").mkdir()
     (folder / "tides.md").write_text(DOCUMENT)
     embedder = UseMultilingual()
-    index = Index(folder / "knowledge" / "index.sqlite3", embedder.id, embedder.dimensions)
+    index = EmbeddedStore(folder / "knowledge" / "index.sqlite3", embedder.id, embedder.dimensions)
     ingest = Ingest(index, embedder, max_file_mb=1, passage_tokens=200)
     for file in files_below([folder / "tides.md"]):
         ingest.add(file)

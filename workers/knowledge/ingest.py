@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from workers.knowledge.base import DEFAULT_BASE
 from workers.knowledge.document import Document, DocumentError
-from workers.knowledge.embedder import Embedder, Vectors
+from workers.knowledge.embedder import Embedder
 from workers.knowledge.folder import BYTES_A_MB, DocumentFile, find_files, read_file
-from workers.knowledge.index import Index
 from workers.knowledge.parse import UNPACKED_TIMES, parse
 from workers.knowledge.passage import SPLITTER_VERSION, Passage, split
+from workers.knowledge.store import NewDocument, Store
 from workers.knowledge.words import language_of, terms
-
-_REBUILD_BATCH = 256
 
 
 class FileStatus(StrEnum):
@@ -39,10 +38,14 @@ class FileResult:
 
 
 class Ingest:
-    """Adds files to an index, each in one transaction: whoever reads sees it whole or not at all."""
+    """Adds files to a knowledge base, each in one step: whoever reads sees it whole or not at all."""
 
-    def __init__(self, index: Index, embedder: Embedder, *, max_file_mb: int, passage_tokens: int) -> None:
-        self._index = index
+    def __init__(
+        self, store: Store, embedder: Embedder, *, max_file_mb: int, passage_tokens: int, base: str = DEFAULT_BASE
+    ) -> None:
+        self._store = store
+        self._base = base
+        self._known = {one.identity: one.fingerprint for one in store.documents(base)}
         self._embedder = embedder
         self._max_file_mb = max_file_mb
         self._passage_tokens = passage_tokens
@@ -52,7 +55,7 @@ class Ingest:
         try:
             content = read_file(file, self._max_file_mb).content
             fingerprint = self._fingerprint(content)
-            known = self._index.fingerprint(file.identity)
+            known = self._known.get(file.identity)
             if known == fingerprint:
                 return FileResult(file.source, FileStatus.UNCHANGED)
             reading = parse(file.path.name, content, UNPACKED_TIMES * self._max_file_mb * BYTES_A_MB)
@@ -62,9 +65,12 @@ class Ingest:
         document = Document(file.source, reading.title, language_of(text), reading.sections)
         passages = list(split(document, self._passage_tokens))
         vectors = self._embedder.embed([embedded_text(passage) for passage in passages])
-        self._index.put(
-            file.identity, fingerprint, document, [(passage, passage_terms(passage)) for passage in passages], vectors
+        words = [passage_terms(passage) for passage in passages]
+        new = NewDocument(
+            file.identity, file.source, document.title, document.language, fingerprint, passages, words, vectors
         )
+        self._store.apply(self._base, [new])
+        self._known[file.identity] = fingerprint
         status = FileStatus.ADDED if known is None else FileStatus.CHANGED
         return FileResult(file.source, status, passages=len(passages))
 
@@ -79,18 +85,9 @@ def files_below(paths: Sequence[Path]) -> list[DocumentFile]:
     return list(reversed(found.values()))
 
 
-def rebuild(index: Index, embedder: Embedder, progress: Callable[[int, int], None]) -> int:
+def rebuild(store: Store, embedder: Embedder, progress: Callable[[int, int], None]) -> int:
     """Make all vectors anew with this embedder; tells `progress(done, all)`; says how many passages there are."""
-    ids = index.passage_ids()
-
-    def batches() -> Iterator[tuple[list[int], Vectors]]:
-        for at in range(0, len(ids), _REBUILD_BATCH):
-            some = index.passages(ids[at : at + _REBUILD_BATCH])
-            yield list(some), embedder.embed([embedded_text(passage) for passage in some.values()])
-            progress(min(at + _REBUILD_BATCH, len(ids)), len(ids))
-
-    index.rebuild(batches())
-    return len(ids)
+    return store.rebuild(lambda some: embedder.embed([embedded_text(passage) for passage in some]), progress)
 
 
 def embedded_text(passage: Passage) -> str:

@@ -6,9 +6,10 @@ The implementations stand in `workers/knowledge/retrievers/`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from workers.knowledge.base import DEFAULT_BASE
 from workers.knowledge.passage import Passage
 
 
@@ -28,8 +29,11 @@ class Retriever(ABC):
     """Finds passages. May be called from many threads at once."""
 
     @abstractmethod
-    def search(self, text: str, limit: int) -> list[ScoredPassage]:
-        """The best passages for this text, the best first; raises KnowledgeError where the index cannot be read."""
+    def search(self, text: str, limit: int, bases: Collection[str] = (DEFAULT_BASE,)) -> list[ScoredPassage]:
+        """The best passages of these knowledge bases for this text, the best first.
+
+        Raises KnowledgeError where the index cannot be read.
+        """
 
     @abstractmethod
     def similarity(self, text: str, others: Sequence[str]) -> list[float]:

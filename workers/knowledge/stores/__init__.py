@@ -1,0 +1,1 @@
+"""The stores: one file of our own, or a PostgreSQL server for many hosts."""

@@ -1,0 +1,355 @@
+"""The embedded store: one SQLite file in the home folder.
+
+Many processes read it while one writes (write-ahead log), and a process that is killed while it writes leaves the state
+before or after its change, never between. A change is prepared in a scratch database first, so that the file is locked
+for writing only while rows are copied. Each reading process keeps the vectors of the bases it searches in memory, and
+brings them up to date when it sees a new generation.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from workers.knowledge.base import check_base_name
+from workers.knowledge.document import KnowledgeError
+from workers.knowledge.embedder import Vectors
+from workers.knowledge.store import (
+    Embed,
+    FileState,
+    NewDocument,
+    Snapshot,
+    Store,
+    StoredBase,
+    StoredDocument,
+    embedder_mismatch,
+)
+from workers.knowledge.stores.embedded_snapshot import BaseView, EmbeddedSnapshot, read_passages
+from workers.knowledge.stores.matrix import STORED, Matrix
+from workers.knowledge.stores.sqlite_file import (
+    BASE_TABLES,
+    SqliteFile,
+    base_number,
+    make_base,
+    meta,
+    transaction,
+    write_embedder,
+    write_meta,
+)
+
+_REBUILD_BATCH = 256
+_OPTIMISED_FROM = 5000  # passages in one change; then the pieces of the full-text index are made one
+_READ_AT_ONCE = 4096
+_SCRATCH = (
+    "ATTACH DATABASE '' AS scratch",  # on the disk, without a name, gone with the connection
+    "PRAGMA scratch.journal_mode = OFF",
+    "PRAGMA scratch.synchronous = OFF",
+    """CREATE TABLE scratch.documents (
+        first INTEGER PRIMARY KEY, identity TEXT NOT NULL UNIQUE, source TEXT, title TEXT, language TEXT,
+        fingerprint TEXT, size_bytes INTEGER, modified_at_s REAL, passages INTEGER
+    )""",
+    """CREATE TABLE scratch.passages (
+        id INTEGER PRIMARY KEY, heading TEXT, language TEXT, page INTEGER, url TEXT, text TEXT, vector BLOB, words TEXT
+    )""",
+)
+
+
+class EmbeddedStore(Store):
+    """Knowledge bases in one file."""
+
+    def __init__(self, path: Path, embedder_id: str, dimensions: int) -> None:
+        self.path = path
+        self._embedder = (embedder_id, dimensions)
+        self._file = SqliteFile(path, self._embedder)
+        self._refresh = threading.Lock()
+        self._matrices: dict[int, Matrix] = {}
+
+    def close(self) -> None:
+        """Close the connections that no thread uses."""
+        self._file.close()
+
+    # --- reading
+
+    def bases(self) -> list[StoredBase]:
+        """Every knowledge base, by name."""
+        with self._file.connection() as db:
+            found = db.execute(
+                "SELECT b.name, count(d.id), coalesce(sum(d.passages), 0), b.generation FROM bases b "
+                "LEFT JOIN documents d ON d.base = b.id GROUP BY b.id ORDER BY b.name"
+            )
+            return [StoredBase(*row) for row in found]
+
+    def documents(self, base: str) -> list[StoredDocument]:
+        """Every document of a base, by source."""
+        with self._file.connection() as db:
+            found = db.execute(
+                "SELECT d.identity, d.source, d.title, d.language, d.fingerprint, d.size_bytes, d.modified_at_s, "
+                "d.added_at_s, d.passages FROM documents d JOIN bases b ON b.id = d.base WHERE b.name = ? "
+                "ORDER BY d.source, d.identity",
+                (base,),
+            )
+            return [StoredDocument(*row) for row in found]
+
+    @contextmanager
+    def snapshot(self, bases: Collection[str]) -> Iterator[Snapshot]:
+        """These bases as they are now."""
+        with self._file.connection() as db:
+            while True:
+                with transaction(db, "DEFERRED"):
+                    views = self._views(db, bases)
+                    if views is not None:
+                        yield EmbeddedSnapshot(db, views)
+                        return
+
+    def check_embedder(self) -> None:
+        """Raise KnowledgeError where the vectors are another embedder's."""
+        with self._file.connection() as db:
+            self._check_embedder(db)
+
+    # --- writing
+
+    def apply(
+        self,
+        base: str,
+        put: Iterable[NewDocument] = (),
+        *,
+        remove: Collection[str] = (),
+        touch: Collection[FileState] = (),
+    ) -> None:
+        """Change a base in one step: first into the scratch database, then from there in one transaction."""
+        check_base_name(base)
+        with self._file.connection() as db:
+            self._check_embedder(db)
+            for statement in _SCRATCH:
+                db.execute(statement)
+            words: Counter[str] = Counter()
+            prepared = self._prepare(db, put, words)
+            with transaction(db, "IMMEDIATE"):
+                self._check_embedder(db)
+                number = make_base(db, base)
+                replaced = [row[0] for row in db.execute("SELECT identity FROM scratch.documents")]
+                removed = _delete(db, number, {*remove, *replaced}, words)
+                _publish(db, number)
+                _count_words(db, number, words)
+                db.executemany(
+                    "UPDATE documents SET size_bytes = ?, modified_at_s = ? WHERE base = ? AND identity = ?",
+                    [(one.size_bytes, one.modified_at_s, number, one.identity) for one in touch],
+                )
+                if removed or replaced:
+                    db.execute("UPDATE bases SET generation = generation + 1 WHERE id = ?", (number,))
+            db.execute("DETACH DATABASE scratch")
+            if prepared >= _OPTIMISED_FROM:
+                db.execute(f"INSERT INTO words_{number} (words_{number}) VALUES ('optimize')")  # noqa: S608
+
+    def remove_base(self, base: str) -> bool:
+        """Remove a base with all that is in it."""
+        with self._file.connection() as db, transaction(db, "IMMEDIATE"):
+            number = base_number(db, base)
+            if number is None:
+                return False
+            for table in BASE_TABLES:
+                db.execute(f"DROP TABLE {table}_{number}")
+            db.execute("DELETE FROM documents WHERE base = ?", (number,))
+            db.execute("DELETE FROM bases WHERE id = ?", (number,))
+            return True
+
+    def rebuild(self, embed: Embed, progress: Callable[[int, int], None]) -> int:
+        """Make every vector anew; what is searched meanwhile is the old ones."""
+        with self._file.connection() as db:
+            for statement in _SCRATCH:
+                db.execute(statement)
+            numbers = [int(row[0]) for row in db.execute("SELECT id FROM bases")]
+            counts = {
+                number: db.execute(f"SELECT count(*) FROM passages_{number}").fetchone()[0]  # noqa: S608
+                for number in numbers
+            }
+            whole, done = sum(counts.values()), 0
+            for number in numbers:
+                for batch in read_passages(db, number, _REBUILD_BATCH):
+                    vectors = embed(list(batch.values()))
+                    rows = [(one, _blob(vector)) for one, vector in zip(batch, vectors, strict=True)]
+                    db.executemany("INSERT INTO scratch.passages (id, vector) VALUES (?, ?)", rows)
+                    done += len(rows)
+                    progress(done, whole)
+            with transaction(db, "IMMEDIATE"):
+                if base_numbers(db) != set(numbers):
+                    raise KnowledgeError("a knowledge base was added or removed meanwhile: run it again")
+                for number in numbers:
+                    _replace_vectors(db, number)
+                write_embedder(db, self._embedder)
+                db.execute("UPDATE bases SET generation = generation + 1")
+            db.execute("DETACH DATABASE scratch")
+            return done
+
+    # --- the inside
+
+    def _views(self, db: sqlite3.Connection, bases: Collection[str]) -> list[BaseView] | None:
+        """The bases with their vectors, all of the state that the transaction sees; None where that is outdated."""
+        self._check_embedder(db)
+        rebuilds = int(meta(db, "rebuilds"))
+        views = []
+        for name in bases:
+            row = db.execute("SELECT id, generation FROM bases WHERE name = ?", (name,)).fetchone()
+            if row is None:
+                continue
+            number, version = row[0], (rebuilds, row[1])
+            matrix = self._matrices.get(number)
+            if matrix is None or matrix.version != version:
+                matrix = self._refreshed(db, number, version)
+            if matrix.version != version:
+                return None
+            views.append(BaseView(number, matrix))
+        return views
+
+    def _refreshed(self, db: sqlite3.Connection, number: int, version: tuple[int, int]) -> Matrix:
+        """The matrix at this version, or at a newer one that another thread has read meanwhile."""
+        with self._refresh:
+            held = self._matrices.get(number) or Matrix.empty(self._embedder[1])
+            if held.version < version:
+                held = self._matrices[number] = _changed(db, number, held, version)
+                for gone in set(self._matrices) - base_numbers(db):
+                    del self._matrices[gone]
+            return held
+
+    def _prepare(self, db: sqlite3.Connection, put: Iterable[NewDocument], words: Counter[str]) -> int:
+        """Write the documents into the scratch database; counts their words; says how many passages they have."""
+        first = 1
+        for document in put:
+            if document.vectors.shape != (len(document.passages), self._embedder[1]):
+                raise ValueError(f"{document.source} has vectors of the shape {document.vectors.shape}")
+            count = len(document.passages)
+            for said in document.words:
+                words.update(set(said))
+            with transaction(db, "DEFERRED"):  # of the scratch database alone
+                db.executemany("INSERT INTO scratch.passages VALUES (?, ?, ?, ?, ?, ?, ?, ?)", _rows(document, first))
+                db.execute(
+                    "INSERT INTO scratch.documents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    (first, *_fields(document), count),
+                )
+            # A document without passages takes a number too: `first` is its key.
+            first += max(1, count)
+        return first - 1
+
+    def _check_embedder(self, db: sqlite3.Connection) -> None:
+        made = (meta(db, "embedder"), int(meta(db, "dimensions")))
+        if made != self._embedder:
+            raise embedder_mismatch(str(self.path), made, self._embedder)
+
+
+def _fields(document: NewDocument) -> tuple[str | int | float, ...]:
+    named = (document.identity, document.source, document.title, document.language, document.fingerprint)
+    return (*named, document.size_bytes, document.modified_at_s)
+
+
+def _rows(document: NewDocument, first: int) -> Iterator[tuple[object, ...]]:
+    for number, (one, words, vector) in enumerate(
+        zip(document.passages, document.words, document.vectors, strict=True), first
+    ):
+        heading = json.dumps(one.heading, ensure_ascii=False)
+        yield number, heading, one.language, one.page, one.url, one.text, _blob(vector), " ".join(words)
+
+
+def base_numbers(db: sqlite3.Connection) -> set[int]:
+    """The numbers of all bases."""
+    return {int(row[0]) for row in db.execute("SELECT id FROM bases")}
+
+
+def _delete(db: sqlite3.Connection, number: int, identities: Collection[str], words: Counter[str]) -> int:
+    """Delete these documents where they are there, and take their words off the count."""
+    deleted = 0
+    for identity in identities:
+        row = db.execute("SELECT id FROM documents WHERE base = ? AND identity = ?", (number, identity)).fetchone()
+        if row is None:
+            continue
+        inside = f"IN (SELECT id FROM passages_{number} WHERE document = ?)"  # noqa: S608
+        for (text,) in db.execute(f"SELECT text FROM words_{number} WHERE rowid {inside}", row):  # noqa: S608
+            words.subtract(set(text.split(" ")) - {""})
+        db.execute(f"DELETE FROM words_{number} WHERE rowid {inside}", row)  # noqa: S608
+        db.execute(f"DELETE FROM vectors_{number} WHERE id {inside}", row)  # noqa: S608
+        db.execute(f"DELETE FROM passages_{number} WHERE document = ?", row)  # noqa: S608
+        db.execute("DELETE FROM documents WHERE id = ?", row)
+        deleted += 1
+    return deleted
+
+
+def _publish(db: sqlite3.Connection, number: int) -> None:
+    """Copy what is in the scratch database to where it is found."""
+    offset = int(meta(db, "next_passage")) - 1
+    last = db.execute("SELECT coalesce(max(id), 0) FROM scratch.passages").fetchone()[0]
+    now_s = time.time()
+    for first, count, *fields in db.execute(
+        "SELECT first, passages, identity, source, title, language, fingerprint, size_bytes, modified_at_s "
+        "FROM scratch.documents ORDER BY first"
+    ).fetchall():
+        document = db.execute(
+            "INSERT INTO documents (base, identity, source, title, language, fingerprint, size_bytes, modified_at_s, "
+            "added_at_s, passages) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (number, *fields, now_s, count),
+        ).lastrowid
+        db.execute(
+            f"INSERT INTO passages_{number} SELECT id + ?, ?, heading, language, page, url, text "  # noqa: S608
+            "FROM scratch.passages WHERE id BETWEEN ? AND ?",
+            (offset, document, first, first + count - 1),
+        )
+    db.execute(f"INSERT INTO vectors_{number} SELECT id + ?, vector FROM scratch.passages", (offset,))  # noqa: S608
+    db.execute(
+        f"INSERT INTO words_{number} (rowid, text) SELECT id + ?, words FROM scratch.passages",  # noqa: S608
+        (offset,),
+    )
+    write_meta(db, "next_passage", offset + last + 1)
+
+
+def _count_words(db: sqlite3.Connection, number: int, words: Counter[str]) -> None:
+    changed = [(word, change) for word, change in words.items() if change]
+    db.executemany(
+        f"INSERT INTO frequencies_{number} VALUES (?, ?) "  # noqa: S608
+        "ON CONFLICT (word) DO UPDATE SET passages = passages + excluded.passages",
+        changed,
+    )
+    gone = [(word,) for word, change in changed if change < 0]
+    db.executemany(f"DELETE FROM frequencies_{number} WHERE word = ? AND passages <= 0", gone)  # noqa: S608
+
+
+def _replace_vectors(db: sqlite3.Connection, number: int) -> None:
+    db.execute(f"DELETE FROM vectors_{number}")  # noqa: S608
+    missing = db.execute(
+        f"SELECT count(*) FROM passages_{number} WHERE id NOT IN (SELECT id FROM scratch.passages)"  # noqa: S608
+    ).fetchone()[0]
+    if missing:
+        raise KnowledgeError(f"{missing} passages were added meanwhile: run it again")
+    db.execute(
+        f"INSERT INTO vectors_{number} SELECT id, vector FROM scratch.passages "  # noqa: S608
+        f"WHERE id IN (SELECT id FROM passages_{number})"
+    )
+
+
+def _changed(db: sqlite3.Connection, number: int, held: Matrix, version: tuple[int, int]) -> Matrix:
+    """The matrix with what came and without what went; after a rebuild everything is read again."""
+    if held.version[0] != version[0]:
+        held = Matrix.empty(held.dimensions)
+    last = held.last_id
+    there = np.fromiter(
+        (row[0] for row in db.execute(f"SELECT id FROM passages_{number} WHERE id <= ?", (last,))),  # noqa: S608
+        np.int64,
+    )
+    rows = db.execute(f"SELECT id, vector FROM vectors_{number} WHERE id > ? ORDER BY id", (last,))  # noqa: S608
+    parts = iter(lambda: rows.fetchmany(_READ_AT_ONCE), [])
+    return held.changed(version, there, _arrays(parts, held.dimensions))
+
+
+def _arrays(parts: Iterable[list[tuple[int, bytes]]], dimensions: int) -> Iterator[tuple[list[int], Vectors]]:
+    for rows in parts:
+        vectors = np.frombuffer(b"".join(row[1] for row in rows), STORED).reshape(len(rows), dimensions)
+        yield [row[0] for row in rows], vectors.astype(np.float32)
+
+
+def _blob(vector: Vectors) -> bytes:
+    return vector.astype(STORED).tobytes()
