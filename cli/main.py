@@ -24,6 +24,7 @@ COMMANDS = {
     "status": ("cli.status:status", "Show the programs, the queue and the engines."),
     "doctor": ("cli.doctor:doctor", "Say what is wrong and the command that mends it."),
     "logs": ("cli.logs:logs", "Show what a program printed last."),
+    "completion": ("cli.completion:completion", "Print what makes a shell complete these commands."),
     "kb": ("cli.kb:kb", "Add documents to the knowledge base, and look into it."),
     "ask": ("cli.ask:ask", "Ask one question and print the answer."),
     "chat": ("cli.chat:chat", "A terminal as a group chat."),

@@ -1,4 +1,4 @@
-"""`fennel status`: the programs, the queue and the engines."""
+"""`fennel status`: the programs, the links, the queue and the engines at one look."""
 
 from __future__ import annotations
 
@@ -8,88 +8,108 @@ import time
 from typing import Any
 
 import click
-import redis
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
 from rich.table import Table
-from rq.queue import Queue
-from rq.serializers import JSONSerializer
+from rich.text import Text
 
-from cli.readiness import shown_address
-from cli.stack import Stack
+from cli.overview import look
 from config.settings import Settings, load_settings
-from contract import names
-from health.engine_state import read_states
 
 NOTHING_RUNNING = 5
-REDIS_TIMEOUT_S = 3.0
+REFRESH_S = 1.0
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def status(as_json: bool) -> None:
-    """Show the programs, the queue and the engines. Exit code 5: nothing runs."""
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object; with --watch one a line.")
+@click.option("--watch", is_flag=True, help="Go on until Ctrl-C.")
+def status(as_json: bool, watch: bool) -> None:
+    """Show the programs, the links, the queue and the engines, and what is wrong. Exit code 5: nothing runs."""
     settings = load_settings()
+    if watch:
+        _watch(settings, as_json)
+        return
     found = look(settings)
     if as_json:
-        click.echo(json.dumps(found))
+        click.echo(json.dumps(found, ensure_ascii=False))
     else:
-        _print(found)
+        Console().print(rendered(found))
     sys.exit(0 if found["running"] else NOTHING_RUNNING)
 
 
-def look(settings: Settings) -> dict[str, Any]:
-    """Everything, in plain values; what cannot be asked is None, and `redis_error` says why."""
-    stack = Stack(settings)
-    pid = stack.pid()
-    now_s = time.time()
-    found: dict[str, Any] = {"home": str(settings.home), "running": pid is not None, "pid": pid, "programs": []}
-    for program in stack.programs() if pid is not None else []:
-        uptime_s = round(now_s - program.started_at_s) if program.pid else None
-        found["programs"].append(
-            {"name": program.name, "state": program.state, "pid": program.pid or None, "uptime_s": uptime_s}
-        )
-    return {**found, **_look_into_redis(settings)}
-
-
-def _look_into_redis(settings: Settings) -> dict[str, Any]:
+def _watch(settings: Settings, as_json: bool) -> None:
     try:
-        with redis.Redis.from_url(
-            settings.redis_url,
-            decode_responses=True,
-            socket_timeout=REDIS_TIMEOUT_S,
-            socket_connect_timeout=REDIS_TIMEOUT_S,
-        ) as client:
-            engines = [state.as_dict() for state in read_states(client, settings)]
-            queue = Queue(names.QUEUE, connection=client, serializer=JSONSerializer)
-            counts = {
-                "queued": queue.count,
-                "executing": queue.started_job_registry.get_job_count(cleanup=False),
-                "failed": queue.failed_job_registry.get_job_count(cleanup=False),
-            }
-    except redis.RedisError as error:
-        sentence = f"Redis at {shown_address(settings.redis_url)} does not answer ({error})"
-        return {"queue": None, "engines": None, "redis_error": sentence}
-    return {"queue": counts, "engines": engines, "redis_error": None}
+        if as_json:
+            while True:
+                click.echo(json.dumps(look(settings), ensure_ascii=False))
+                time.sleep(REFRESH_S)
+        with Live(rendered(look(settings)), auto_refresh=False, screen=sys.stdout.isatty()) as live:
+            while True:
+                time.sleep(REFRESH_S)
+                live.update(rendered(look(settings)), refresh=True)
+    except KeyboardInterrupt:
+        return
 
 
-def _print(found: dict[str, Any]) -> None:
-    console = Console()
+def rendered(found: dict[str, Any]) -> RenderableType:
+    """What `look` found, for people."""
     if not found["running"]:
-        console.print("Fennel is not running; `fennel up` starts it.", highlight=False)
-        return
-    programs = Table("program", "state", "process", "up for", title=f"Fennel in {found['home']}", title_justify="left")
-    for program in found["programs"]:
-        uptime = "" if program["uptime_s"] is None else f"{program['uptime_s']} s"
-        programs.add_row(program["name"], program["state"], str(program["pid"] or ""), uptime)
-    console.print(programs)
-    if found["redis_error"]:
-        console.print(found["redis_error"], highlight=False, markup=False)
-        return
-    engines = Table("engine of", "state", "what")
-    for engine in found["engines"]:
-        what = engine["error"] or engine["what"]
-        share = f"{engine['progress']:.0%} " if engine["state"] == "loading" else ""
-        engines.add_row(engine["worker"], engine["state"] or "not heard of", f"{share}{what}")
-    console.print(engines)
-    counts = ", ".join(f"{count} {name}" for name, count in found["queue"].items())
-    console.print(f"Questions: {counts}", highlight=False)
+        return Text("Fennel is not running; `fennel up` starts it.")
+    parts: list[RenderableType] = [_programs(found)]
+    if found["links"]:
+        parts.append(_links(found))
+    if found["engines"] is not None:
+        parts.append(_engines(found))
+        queue = found["queue"]
+        parts.append(
+            Text(
+                f"Questions: {queue['queued']} queued (the oldest for {queue['oldest_s']:.0f} s), "
+                f"{queue['executing']} executing, {queue['failed']} failed"
+            )
+        )
+    parts += [_problem(one) for one in found["problems"]]
+    return Group(*parts)
+
+
+def _programs(found: dict[str, Any]) -> Table:
+    table = Table("program", "state", "process", "up for", "last error", title=f"Fennel in {found['home']}")
+    table.title_justify = "left"
+    for one in found["programs"]:
+        error = ""
+        if one["last_error"]:
+            error = f"{_ago(time.time() - one['last_error_at_s'])} ago: {one['last_error']}"
+        uptime = "" if one["uptime_s"] is None else _ago(one["uptime_s"])
+        table.add_row(*(Text(cell) for cell in (one["name"], one["state"], str(one["pid"] or ""), uptime, error)))
+    return table
+
+
+def _links(found: dict[str, Any]) -> Table:
+    table = Table("link of", "", "how it stands")
+    for one in found["links"]:
+        table.add_row(Text(one["program"]), "up" if one["is_up"] else "down", Text(one["says"]))
+    return table
+
+
+def _engines(found: dict[str, Any]) -> Table:
+    table = Table("engine of", "state", "in flight", "tokens/s", "GPU memory", "what")
+    for one in found["engines"]:
+        share = f"{one['progress']:.0%} " if one["state"] == "loading" else ""
+        memory = f"{one['gpu_memory_bytes'] / 1e9:.1f} GB" if one["gpu_memory_bytes"] else ""
+        what = Text(f"{share}{one['error'] or one['what']}")
+        state = one["state"] or "not heard of"
+        table.add_row(one["worker"], state, str(one["in_flight"]), f"{one['tokens_per_s']:.1f}", memory, what)
+    return table
+
+
+def _problem(problem: dict[str, Any]) -> Text:
+    text = Text(f"✗ {problem['subject']}: ", style="bold red")
+    text.append(problem["says"], style="not bold default")
+    if problem["cure"]:
+        text.append(f"\n  → {problem['cure']}", style="bold default")
+    return text
+
+
+def _ago(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.0f} h"

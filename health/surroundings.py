@@ -83,8 +83,9 @@ def engine_finding(state: EngineState, subject: str = "engine") -> Finding:
     if state.state == "failed":
         # The sentence is the model's or the device's: starting again alone would not help.
         return Finding("model", False, state.error, f"mend that, then: fennel restart {state.worker}")
-    if state.state == "":
-        return Finding(subject, False, f"{state.worker} is not heard of", f"fennel restart {state.worker}")
+    if state.state in ("", "stopped"):
+        how = "was stopped" if state.state else "is not heard of"
+        return Finding(subject, False, f"{state.worker} {how}", f"fennel restart {state.worker}")
     said = f" (before: {state.error})" if state.error else ""
     how_far = f"{state.state}: {state.what}, {state.progress:.0%}{said}"
     return Finding(subject, False, how_far, f"wait, or look: fennel logs {state.worker}")

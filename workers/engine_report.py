@@ -89,6 +89,18 @@ class EngineReport:
         # Why it failed is to be known for as long as nobody has started it again.
         pipeline.expire(self._key, FAILED_KEPT_S if fields["state"] == "failed" else self._kept_s)
 
+    def leave(self, connection: redis.Redis) -> None:
+        """The worker ends; what it says of its engine is true no more, but for why it failed."""
+        with self._lock:
+            if self._fields["state"] != "failed":
+                self._fields.update(state="stopped", what="its worker was stopped", progress="0")
+        try:
+            with connection.pipeline() as pipeline:
+                self.add_to(pipeline, EngineUsage(0, 0, 0))
+                pipeline.execute()
+        except redis.RedisError:  # it ends by itself with the worker's heartbeat
+            return
+
     def _set(self, **fields: str) -> None:
         with self._lock:
             self._fields.update(fields)

@@ -77,4 +77,5 @@ def run_worker(settings: Settings, name: str) -> int:
         finally:
             engine.stop()
             report.leave(connection)
+            report.leave(connection)
     return worker.exit_code
