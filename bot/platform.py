@@ -75,8 +75,9 @@ class Reply:
 
     @property
     def whole(self) -> str:
-        """The text and, below it, the sources."""
-        return f"{self.text}\n\n{self.sources}" if self.sources else self.text
+        """The text with the people that it calls before it and the sources below it."""
+        called = " ".join([*(f"@{person}" for person in self.mentions), self.text])
+        return f"{called}\n\n{self.sources}" if self.sources else called
 
 
 Receive = Callable[[ChatEvent], Awaitable[None]]

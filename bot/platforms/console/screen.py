@@ -117,6 +117,7 @@ def _reply_text(bot_name: str, reply: Reply) -> Text:
     where = "" if question.thread == CHANNEL else f" [{question.thread}]"
     return Text.assemble(
         (f"{bot_name} → {question.asker_name}{where}: ", "bold green"),
+        ("".join(f"@{person} " for person in reply.mentions), "bold"),
         (reply.text, "dim" if reply.is_notice else ""),
         (f"\n{reply.sources}" if reply.sources else "", "dim"),
     )

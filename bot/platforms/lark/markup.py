@@ -21,6 +21,7 @@ TEXT_BYTES_MAX = 24_000
 SUMMARY_CHARACTERS = 80
 VERDICTS = {"good": "👍", "bad": "👎"}
 
+_PERSON = re.compile(r"\w+")
 _CODE = re.compile(r"(`+)(?:(?!\1)[^\n])*\1")
 _PICTURE = re.compile(r"!\[([^\]\n]*)\]\(\s*([^)\s]*)[^)\n]*\)")
 _TAG = re.compile(r"<(?=[A-Za-z/!?])")
@@ -45,7 +46,9 @@ class Face:
 
 def faces(reply: Reply) -> list[Face]:
     """The cards that a reply needs: one, or more where it is long. What has been said does not move when it grows."""
-    texts = split(markdown(reply.text))
+    # In the card's own form, which a tag in the text never has: `markdown` breaks those.
+    called = " ".join(f"<at id={person}></at>" for person in reply.mentions if _PERSON.fullmatch(person))
+    texts = split(f"{called} {markdown(reply.text)}" if called else markdown(reply.text))
     growing = reply.outcome is None
     sources = markdown(reply.sources)
     if sources and json_bytes(texts[-1]) + json_bytes(sources) > TEXT_BYTES_MAX:

@@ -6,6 +6,7 @@ characters, which is measured and not documented, and Markdown blocks 12,000.
 
 from __future__ import annotations
 
+import re
 import urllib.parse
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +27,8 @@ SECTION_UNITS = 2_900
 TITLE_CHARACTERS = 150
 QUOTE_CHARACTERS = (240, 100, 0)
 """A source's quote at most; shorter where all of them do not fit."""
+
+_PERSON = re.compile("[UW][A-Z0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,10 @@ def growing_post(reply: Reply) -> Post:
 
 
 def _tail(reply: Reply) -> tuple[Block, ...]:
+    # A Markdown block calls nobody; and what is no id of Slack's is not written in its markup.
+    called = [f"<@{person}>" for person in reply.mentions if _PERSON.fullmatch(person)]
+    if called:
+        return (_section(" ".join(called)),)
     if reply.outcome is not Outcome.ANSWERED:
         return ()
     sources = (_section(_sources(reply)),) if reply.citations else ()

@@ -16,6 +16,7 @@ from bot.platform import Reply, SendAmbiguousError, SendLaterError, TooLateToEdi
 from bot.platforms.slack.calls import SlackCalls, SlackRefusedError
 from bot.platforms.slack.identity import Whoami
 from bot.platforms.slack.posts import Post, growing_post, posts
+from contract.answer import Outcome
 from contract.question import Question
 
 METADATA_TYPE = "fennel_answer"
@@ -227,6 +228,8 @@ class Sender:
         await self._update(ts, reply.question, first)
         if rest:
             await self._bring_rest(reply.question, rest)
+        elif reply.outcome is Outcome.WITHDRAWN:
+            await self._delete_rest(reply.question)
 
     async def _end_stream(self, ts: str, question: Question, post: Post, shown: Shown) -> bool:
         """End a stream with the last of its text and what stands below it; False where it has to be edited instead."""
@@ -265,6 +268,17 @@ class Sender:
                 # Next time it is looked up; by then it has to be there, if it was taken.
                 await asyncio.sleep(self._settle_s)
                 raise
+
+    async def _delete_rest(self, question: Question) -> None:
+        """Take the further messages of a long answer away."""
+        for message in await self._own_messages(question):
+            payload = _payload(message)
+            if payload and payload.get("question") == question.id and payload.get("part"):
+                try:
+                    await self._calls.call("chat.delete", channel=question.channel, ts=str(message["ts"]))
+                except SlackRefusedError as error:
+                    if error.error not in GONE:
+                        raise
 
     # --- single messages
 

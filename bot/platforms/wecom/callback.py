@@ -25,7 +25,7 @@ from bot.platforms.wecom.callback_server import Body, CallbackServer
 from bot.platforms.wecom.crypto import CallbackCipher
 from bot.platforms.wecom.events import PLATFORM, EventError, event_type, to_feedback, to_message
 from bot.platforms.wecom.link import TOO_OFTEN
-from bot.platforms.wecom.markup import CONTENT_BYTES, neutral
+from bot.platforms.wecom.markup import CONTENT_BYTES, neutral, whole
 from bot.platforms.wecom.polled import Polled, PolledStreams
 from bot.platforms.wecom.sentences import NOTES_BYTES, TEXT_ONLY, WELCOME, sentence
 from bot.text_parts import split
@@ -161,12 +161,12 @@ class WeComCallback(Platform):
             if parts:
                 await self._streams.grow(sent_id, parts[0])
             return
-        whole = neutral(reply.whole)
-        digest = hashlib.sha256(whole.encode("utf-8", "surrogatepass")).hexdigest()
-        parts = split(whole, PART_BYTES)
+        text = whole(reply)
+        digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+        parts = split(text, PART_BYTES)
         first = parts[0] if len(parts) == 1 else f"{parts[0]}\n\n{self._say(reply.question, 'goes_on')}"
         polled = await self._until_taken(reply.question, await self._streams.end(sent_id, first, digest))
-        rest = self._rest(reply.question, parts, whole, polled, digest)
+        rest = self._rest(reply.question, parts, text, polled, digest)
         if rest and polled.url_done != digest:
             await self._use_response_url(reply.question, rest, digest)
 

@@ -9,6 +9,7 @@ SENTENCES: dict[str, dict[str, str]] = {
         "maybe": "(Perhaps for the second time: WeCom did not confirm the first.)",
         "waited": "(WeCom allows {per_min} messages a minute in one chat, so this had to wait.)",
         "cut": "(WeCom shows no more of it.)",
+        "withdrawn": "My answer to “{question}” is withdrawn. WeCom does not let me take it out of the chat.",
         "text_only": "I can only read text. Please write your question in words.",
     },
     "zh": {
@@ -17,6 +18,7 @@ SENTENCES: dict[str, dict[str, str]] = {
         "maybe": "（可能重复：企业微信未确认上一次发送。）",
         "waited": "（企业微信限制同一会话每分钟 {per_min} 条消息，所以稍等了一会儿。）",
         "cut": "（企业微信无法显示更多内容。）",
+        "withdrawn": "我对“{question}”的回答已撤回，但企业微信不允许我把它从会话中删除。",
         "text_only": "我只能阅读文字，请用文字写出您的问题。",
     },
 }
@@ -30,6 +32,6 @@ NOTES_BYTES = 512
 """Room that is left in a message for the notes above."""
 
 
-def sentence(language: str, key: str, **values: int) -> str:
+def sentence(language: str, key: str, **values: int | str) -> str:
     """One sentence in the question's language, filled in."""
     return SENTENCES[language][key].format(**values)
