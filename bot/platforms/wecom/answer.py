@@ -17,8 +17,8 @@ import structlog
 from bot.platform import Reply, SendAmbiguousError, SendLaterError, SendRefusedError
 from bot.platforms.wecom import metrics
 from bot.platforms.wecom.events import PLATFORM
-from bot.platforms.wecom.link import OK, TOO_OFTEN, Ack, UnansweredError, WeComLink, new_req_id
-from bot.platforms.wecom.markup import CONTENT_BYTES, neutral
+from bot.platforms.wecom.link import OK, TOO_OFTEN, Ack, WeComLink, new_req_id
+from bot.platforms.wecom.markup import CONTENT_BYTES, neutral, whole
 from bot.platforms.wecom.pace import Kind, Pace
 from bot.platforms.wecom.records import Record, Records
 from bot.platforms.wecom.sentences import NOTES_BYTES, sentence
@@ -28,8 +28,8 @@ from contract.question import Question
 INVALID_REQ_ID = 846605
 STREAM_EXPIRED = 846608
 BUSY_AGAIN_S = 5.0
-TRIES_OF_A_PUSH = 3
-"""Each but the first is marked. A third is made only where the link broke, or we died, at the second."""
+TRIES_OF_A_PUSH = 2
+"""The second one is marked. A third would be one mark too many, even where the second one did not arrive."""
 PART_BYTES = CONTENT_BYTES - NOTES_BYTES
 
 log = structlog.get_logger(__name__)
@@ -138,7 +138,7 @@ class Answer:
         async with self._lock:
             before = await self._load()
             open_still = not before.started_at_s or time.time() < before.started_at_s + self._wire.times.stream_life_s
-            record = before.planned(reply.whole, stream_takes_more=open_still)
+            record = before.planned(whole(reply), stream_takes_more=open_still)
             if record != before:
                 await self._write(record)
             while record.done < len(parts := self._parts(reply, record)):
@@ -147,11 +147,11 @@ class Answer:
 
     def _parts(self, reply: Reply, record: Record) -> list[str]:
         """The messages that the end is made of."""
-        whole = neutral(reply.whole)
-        if record.in_stream or not record.kept or not whole.startswith(record.kept):
-            return split(whole, PART_BYTES)
+        text = whole(reply)
+        if record.in_stream or not record.kept or not text.startswith(record.kept):
+            return split(text, PART_BYTES)
         # A stream that was finished early promised that something follows.
-        return split(whole[len(record.kept) :], PART_BYTES) or [self._say("complete")]
+        return split(text[len(record.kept) :], PART_BYTES) or [self._say("complete")]
 
     async def _show_part(self, parts: list[str], record: Record) -> None:
         text = parts[record.done]
@@ -204,10 +204,6 @@ class Answer:
             ack = await self._request("aibot_send_msg", new_req_id("aibot_send_msg"), body)
         except SendLaterError:
             await self._write(record)
-            raise
-        except UnansweredError:
-            if record.tries:
-                await self._write(replace(record, tries=TRIES_OF_A_PUSH))
             raise
         if ack.errcode == OK:
             await self._write(record.part_shown())

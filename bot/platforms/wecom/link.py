@@ -22,8 +22,8 @@ import structlog
 
 from bot.link import link_of
 from bot.platform import LinkDeadError, LinkTakenError, SendAmbiguousError, SendLaterError
-from bot.platforms.wecom import metrics
 from bot.platforms.wecom.events import PLATFORM, event_type
+from bot.platforms.wecom.gaps import Gaps
 
 OK = 0
 TOO_OFTEN = frozenset({-1, 45009, 45011, 45033})
@@ -64,25 +64,26 @@ class Ack:
         return f"{self.errcode} {self.errmsg}"
 
 
-class UnansweredError(SendAmbiguousError):
-    """The link holds and no answer came: WeCom most likely has the frame. Where the link broke, nobody knows."""
-
-
 class WeComLink:
-    """Keeps one bot's connection. `take` is given each callback, in order, and must not wait."""
+    """Keeps one bot's connection. `take` is given each callback, in order, and must not wait.
 
-    def __init__(self, url: str, bot_id: str, secret: str, take: Take, times: LinkTimes) -> None:
+    `gaps` hears when the link is up and when it is not.
+    """
+
+    def __init__(
+        self, url: str, bot_id: str, secret: str, take: Take, times: LinkTimes, gaps: Gaps | None = None
+    ) -> None:
         self._url = url
         self._credentials = {"bot_id": bot_id, "secret": secret}
         self._take = take
         self._times = times
+        self._gaps = gaps
         self._socket: aiohttp.ClientWebSocketResponse | None = None
         self._waiting: dict[str, asyncio.Future[Frame | None]] = {}
         self._unanswered: dict[str, int] = {}
         self._turns: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
         self._closed = asyncio.Event()
         self._refusals = 0
-        self._down_since_s: float | None = None
         self._backoff_s = times.backoff_first_s
         self._taken_over = False
 
@@ -113,8 +114,8 @@ class WeComLink:
     async def request(self, command: str, req_id: str, body: Mapping[str, Any]) -> Ack:
         """Send a frame and return its answer; frames of one req_id go one after another.
 
-        Raises SendLaterError where the link is down and nothing was sent, SendAmbiguousError where it broke,
-        UnansweredError where no answer came in time.
+        Raises SendLaterError where the link is down and nothing was sent, SendAmbiguousError where it broke, or no
+        answer came in time.
         """
         turn = self._turns.setdefault(req_id, asyncio.Lock())
         async with turn:
@@ -188,6 +189,8 @@ class WeComLink:
             try:
                 await self._exchange(socket, "ping", new_req_id("ping"), {})
                 missed = 0
+                if self._gaps:
+                    self._gaps.alive()
             except SendAmbiguousError:
                 missed += 1
         log.warning("WeCom answers no pings any more: connecting again")
@@ -241,7 +244,7 @@ class WeComLink:
                 answer = await future
         except TimeoutError as error:
             self._unanswered[req_id] = self._unanswered.get(req_id, 0) + 1
-            raise UnansweredError(f"WeCom did not answer within {self._times.answer_s:g} s") from error
+            raise SendAmbiguousError(f"WeCom did not answer within {self._times.answer_s:g} s") from error
         except (aiohttp.ClientError, OSError) as error:
             raise SendAmbiguousError(f"the link to WeCom broke: {error}") from error
         finally:
@@ -255,20 +258,14 @@ class WeComLink:
     def _mark_up(self, socket: aiohttp.ClientWebSocketResponse) -> float:
         self._socket = socket
         link_of(PLATFORM).seen()
-        now_s = time.monotonic()
-        if self._down_since_s is not None:
-            gap_s = now_s - self._down_since_s
-            metrics.link_gaps.labels(PLATFORM).inc(gap_s)
-            metrics.reconnects.labels(PLATFORM).inc()
-            log.warning("the link was down: what people wrote to the bot meanwhile is lost", gap_s=round(gap_s, 3))
-            self._down_since_s = None
-        else:
-            log.info("linked with WeCom")
-        return now_s
+        if self._gaps:
+            self._gaps.up()
+        log.info("linked with WeCom")
+        return time.monotonic()
 
     def _mark_down(self) -> None:
-        if self._socket is not None:
-            self._down_since_s = time.monotonic()
+        if self._socket is not None and self._gaps:
+            self._gaps.alive()
         self._socket = None
         link_of(PLATFORM).down()
         self._unanswered.clear()

@@ -17,6 +17,7 @@ from bot.platform import Platform, PlatformError, Receive, Reply
 from bot.platforms.wecom import metrics
 from bot.platforms.wecom.answer import Answer, AnswerTimes, Wire
 from bot.platforms.wecom.events import PLATFORM, EventError, chat_of, event_type, to_feedback, to_message
+from bot.platforms.wecom.gaps import Gaps
 from bot.platforms.wecom.link import LinkTimes, WeComLink
 from bot.platforms.wecom.pace import Pace, Rate
 from bot.platforms.wecom.records import Records
@@ -55,8 +56,9 @@ class WeComLongConnection(Platform):
         self.account = bot_id
         limits = limits or Limits()
         self._bot_name = bot_name
-        self._link = WeComLink(url, bot_id, secret, self._take, limits.link)
         self._records = Records(redis_url)
+        self._gaps = Gaps(redis_url, bot_id)
+        self._link = WeComLink(url, bot_id, secret, self._take, limits.link, self._gaps)
         self._wire = Wire(self._link, self._records, Pace(limits.rate), limits.answer, limits.rate.per_min)
         self._answers: weakref.WeakValueDictionary[str, Answer] = weakref.WeakValueDictionary()
         self._growing: dict[str, Answer] = {}
@@ -67,7 +69,7 @@ class WeComLongConnection(Platform):
 
     async def listen(self, receive: Receive) -> None:
         """Keep the link up until closed. What arrives is put into Redis at once, again and again until it is there."""
-        taking = asyncio.create_task(self._hand_over(receive))
+        beside = [asyncio.create_task(self._hand_over(receive)), asyncio.create_task(self._gaps.keep())]
         try:
             await self._link.run()
         finally:
@@ -77,8 +79,9 @@ class WeComLongConnection(Platform):
             if self._events.qsize():
                 metrics.events_lost.labels(PLATFORM).inc(self._events.qsize())
                 log.error("events could not be put into Redis before the end: lost", count=self._events.qsize())
-            taking.cancel()
-            await asyncio.gather(taking, return_exceptions=True)
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
 
     def _take(self, req_id: str, body: Mapping[str, Any]) -> None:
         """One callback of the link."""

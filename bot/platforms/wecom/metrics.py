@@ -6,7 +6,7 @@ from prometheus_client import Counter
 
 link_gaps = Counter(
     "fennel_link_gaps_seconds",
-    "Seconds without a link after the first one; WeCom loses what is written meanwhile.",
+    "Seconds without a link, over restarts too; WeCom loses what is written meanwhile.",
     ["platform"],
 )
 reconnects = Counter("fennel_link_reconnects", "Links that came after the first one.", ["platform"])

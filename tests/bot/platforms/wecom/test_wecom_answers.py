@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import pytest
 import redis.asyncio
 
 from bot.platforms.wecom import metrics
+from bot.platforms.wecom.link import Ack, WeComLink
 from contract import names
 from contract.answer import FinalAnswer, Outcome
 from tests.bot.answering import answering, echo, finish, publish, take
@@ -280,37 +282,65 @@ async def test_a_new_message_whose_sending_broke_is_sent_at_most_once_more(
     assert contents[-1].startswith("（可能重复")
 
 
-async def test_a_new_message_is_not_lost_when_the_link_breaks_twice(
-    fake: FakeWeCom, make_settings: MakeSettings, redis_client: redis.asyncio.Redis
+@pytest.mark.parametrize("fault", ["abort", "mute", "drop"])
+async def test_an_answer_that_is_never_confirmed_is_given_up_after_one_mark(
+    fake: FakeWeCom, make_settings: MakeSettings, redis_client: redis.asyncio.Redis, fault: str
 ) -> None:
-    """Where the link breaks at the marked try too, nobody knows that it arrived: it is sent until it is confirmed."""
+    """Wherever the link breaks a second time, or stays silent: no second marked message, and that is written down."""
     async with linked_bot(fake, make_settings()):
         await say(fake)
         question = await until(lambda: take(redis_client))
         await when(fake, lambda: fake.bot_messages(GROUP))
         await asyncio.to_thread(fake.do, "skip", seconds=400)
-        fake.fail("aibot_send_msg", "abort", times=2)
-        await finish(redis_client, echo(question))
-        await until(lambda: nothing_is_open(redis_client))
-        assert await redis_client.hget(names.delivery_key(question.id), "state") == "done"
-    contents = [shown.content for shown in fake.bot_messages(GROUP) if shown.via == "push"]
-    assert [content.startswith("（可能重复") for content in contents] == [False, True, True]
-
-
-async def test_an_answer_that_is_never_confirmed_is_given_up_after_two_messages(
-    fake: FakeWeCom, make_settings: MakeSettings, redis_client: redis.asyncio.Redis
-) -> None:
-    """Two messages of which none was confirmed are enough: no third, and that is written down."""
-    async with linked_bot(fake, make_settings()):
-        await say(fake)
-        question = await until(lambda: take(redis_client))
-        await when(fake, lambda: fake.bot_messages(GROUP))
-        await asyncio.to_thread(fake.do, "skip", seconds=400)
-        fake.fail("aibot_send_msg", "mute", times=9)
+        fake.fail("aibot_send_msg", fault, times=9)
         await finish(redis_client, echo(question))
         await until(lambda: nothing_is_open(redis_client))
         assert await redis_client.hget(names.delivery_key(question.id), "state") == "refused"
-    assert len([shown for shown in fake.bot_messages(GROUP) if shown.via == "push"]) == 2
+    sent = [line.payload["body"]["markdown"]["content"] for line in fake.journal if line.kind == "aibot_send_msg"]
+    assert [content.startswith("（可能重复") for content in sent] == [False, True]
+    pushed_in_vain = [shown.content for shown in fake.bot_messages(GROUP) if shown.via == "push"]
+    assert pushed_in_vain == ([] if fault == "drop" else sent)
+
+
+async def test_a_crash_at_a_marked_message_makes_no_second_one(
+    fake: FakeWeCom,
+    make_settings: MakeSettings,
+    redis_client: redis.asyncio.Redis,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The link breaks at the new message, the process dies at its marked try: the next process sends no third."""
+    settings = make_settings()
+    async with linked_bot(fake, settings):
+        await say(fake)
+        question = await until(lambda: take(redis_client))
+        await when(fake, lambda: fake.bot_messages(GROUP))
+    await asyncio.to_thread(fake.do, "skip", seconds=400)
+    fake.fail("aibot_send_msg", "abort")
+
+    async def die_at_the_second_try() -> None:
+        async with linked_bot(fake, settings) as bot:
+            await finish(redis_client, echo(question))
+            await asyncio.wait([bot], timeout=10)
+
+    seen = 0
+    request = WeComLink.request
+
+    async def die(link: WeComLink, command: str, req_id: str, body: Mapping[str, Any]) -> Ack:
+        nonlocal seen
+        ack = await request(link, command, req_id, body)
+        seen += command == "aibot_send_msg"
+        if seen == 1:
+            raise Crash(command)
+        return ack
+
+    monkeypatch.setattr(WeComLink, "request", die)
+    with pytest.raises(BaseExceptionGroup):
+        await die_at_the_second_try()
+    monkeypatch.undo()
+    async with linked_bot(fake, settings):
+        await until(lambda: nothing_is_open(redis_client))
+    contents = [shown.content for shown in fake.bot_messages(GROUP) if shown.via == "push"]
+    assert [content.startswith("（可能重复") for content in contents] == [False, True]
 
 
 async def test_a_long_answer_is_split_at_the_byte_limit(

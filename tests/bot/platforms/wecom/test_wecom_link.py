@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,49 @@ async def test_a_message_of_a_gap_is_lost_and_the_gap_is_told(
     assert [body["msgid"] for body in fake.lost_messages()] == [lost]
     assert not fake.replies_to(lost)
     assert "what people wrote to the bot meanwhile is lost" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("end", ["stop", "kill"])
+async def test_a_gap_between_two_processes_is_measured(
+    fake: FakeWeCom,
+    make_settings: MakeSettings,
+    redis_client: redis.asyncio.Redis,
+    capsys: pytest.CaptureFixture[str],
+    end: str,
+) -> None:
+    """A new process sees in Redis when the old one's link was alive last, whether that was stopped or killed."""
+    settings, key = make_settings(), names.wecom_link_key(fake.account.bot_id)
+    before_s = gaps_s()
+    async with linked_bot(fake, settings, heartbeat_s=0.05):
+        first_s = float(await until(lambda: redis_client.hget(key, "alive_at_s")))
+        await until(lambda: _is_later(redis_client, key, first_s))
+    assert gaps_s() == before_s
+    if end == "kill":
+        # A process that was killed said nothing at its end: the last heartbeat is what it left.
+        await redis_client.hset(key, "alive_at_s", repr(time.time() - 30))
+    ended_s = float(await redis_client.hget(key, "alive_at_s") or 0)
+    async with linked_bot(fake, settings):
+        await until(lambda: _is_later(redis_client, key, time.time() - 1 if end == "kill" else ended_s))
+        gap_s = gaps_s() - before_s
+        assert float(await redis_client.hget(key, "gaps_s") or 0) == pytest.approx(gap_s)
+    assert (gap_s >= 30) if end == "kill" else (0 < gap_s < 5)
+    assert "what people wrote to the bot meanwhile is lost" in capsys.readouterr().out
+
+
+async def _is_later(client: redis.asyncio.Redis, key: str, than_s: float) -> bool:
+    return float(await client.hget(key, "alive_at_s") or 0) > than_s
+
+
+async def test_a_link_does_not_wait_for_redis(
+    fake: FakeWeCom, make_settings: MakeSettings, make_valkey: Callable[[], ValkeyServer]
+) -> None:
+    """While Redis is away the link comes back as ever, and what it missed is written down later."""
+    server = make_valkey()
+    async with linked_bot(fake, make_settings(server.url)):
+        server.kill()
+        await asyncio.to_thread(fake.do, "abort")
+        await subscribed_again(fake)
+        await asyncio.to_thread(server.start)
 
 
 async def test_a_link_whose_pings_are_not_answered_is_opened_anew(
