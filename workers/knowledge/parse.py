@@ -42,7 +42,7 @@ def load(name: str) -> None:
     kind = kind_by_name(name)
     if kind is None:
         return
-    reader_of(kind)
+    reader_of(kind).prepare()
     if kind.name == "code":
         from workers.knowledge.readers.source_code import load as load_grammar
 

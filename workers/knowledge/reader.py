@@ -27,6 +27,9 @@ class Reading:
 class Reader(ABC):
     """Reads files of one kind."""
 
+    def prepare(self) -> None:  # noqa: B027 -- most have nothing to do
+        """Import what its libraries would import when first used; afterwards no module can be opened any more."""
+
     @abstractmethod
     def read(self, content: bytes, name: str) -> Reading:
         """Read a file; `name` is its name without folders. Raises DocumentError with the reason where it cannot."""

@@ -16,6 +16,15 @@ _STYLES = "p[style-name='Title'] => h1:fresh\np[style-name='Subtitle'] => p:fres
 class DocxReader(Reader):
     """Reads .docx files; pictures, headers and footers are left out."""
 
+    def prepare(self) -> None:
+        """The standard library's XML parser is imported when mammoth first parses."""
+        import xml.dom.expatbuilder
+        import xml.dom.pulldom
+        import xml.sax.expatreader
+        import xml.sax.handler  # noqa: F401
+
+        html_sections(parsed("<p>text</p>"))
+
     def read(self, content: bytes, name: str) -> Reading:  # noqa: ARG002 -- the interface names it
         """The title is the paragraph of that style, else the first heading of level 1."""
         result = mammoth.convert_to_html(

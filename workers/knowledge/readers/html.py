@@ -28,6 +28,10 @@ _PARSER = "lxml"
 class HtmlReader(Reader):
     """Reads web pages."""
 
+    def prepare(self) -> None:
+        """Beautiful Soup finds its parser when it first parses."""
+        html_sections(parsed("<table><tr><td>text</td></tr></table>"))
+
     def read(self, content: bytes, name: str) -> Reading:  # noqa: ARG002 -- the interface names it
         """The title is the page's heading, else its <title>."""
         soup = BeautifulSoup(_text(content), _PARSER)

@@ -5,10 +5,15 @@ Nothing that a text names is opened: no file is included, nothing raw is passed 
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 import re
 from collections.abc import Sequence
 from typing import Any
 
+import docutils.parsers.rst.directives
+import docutils.transforms
+import docutils.utils.math
 from docutils import nodes
 from docutils.core import publish_doctree
 from docutils.frontend import get_default_settings
@@ -41,6 +46,13 @@ _SETTINGS = {
 
 class RestructuredTextReader(Reader):
     """Reads reStructuredText."""
+
+    def prepare(self) -> None:
+        """Docutils imports a directive's module when it first meets the directive, and much else besides."""
+        for package in (docutils.parsers.rst.directives, docutils.transforms, docutils.utils.math):
+            for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+                importlib.import_module(module.name)
+        self.read(b"Text\n====\n\n.. note:: text :math:`x`\n\n- text\n", "")
 
     def read(self, content: bytes, name: str) -> Reading:  # noqa: ARG002 -- the interface names it
         """The title is the document's, as docutils finds it."""
