@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import importlib.metadata
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,11 +16,13 @@ from contract import names
 from contract.answer import Citation, FinalAnswer, Outcome
 from contract.question import Question
 from contract.turn import Turn
+from contract.why import Why
 from contract.wire import WireError
 from workers.assignment import Assignment
 from workers.engine.engine import GenerationRequest
 from workers.engine.generation import Generation
 from workers.outbox import Outbox
+from workers.prompt import turn_tokens
 
 
 class Answered(Protocol):
@@ -44,6 +48,10 @@ class Answered(Protocol):
     def first_text_at_s(self) -> float | None:
         """When its first text was there (monotonic), if it had any."""
 
+    @property
+    def why(self) -> Why | None:
+        """What the gate decided, where there was a gate."""
+
 
 class Pipeline(Protocol):
     """From a question to its answer, without Redis or RQ; implemented in `workers/pipeline.py`."""
@@ -58,7 +66,7 @@ class Pipeline(Protocol):
         """Answer; `publish` is given the whole text so far about once a second."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Answerer:
     """Gives each assignment its final answer, and the turn that its thread remembers."""
 
@@ -77,12 +85,15 @@ class Answerer:
             return FinalAnswer(question.to_wire(), Outcome.EXPIRED, queued_ms=queued_ms, total_ms=queued_ms), None
 
         self.outbox.publish(question, "")
+        turns = self._turns(question)
         answered = self.pipeline.answer(
             question,
-            self._turns(question),
+            turns,
             lambda request: assignment.generate(self.submit, request),
             lambda text: self.outbox.publish(question, text),
         )
+        if answered.why:
+            self.outbox.explain(answered.why, self.settings.gate.why_ttl_s)
         ended_s = time.monotonic()
         first_text_s = answered.first_text_at_s if answered.first_text_at_s is not None else ended_s
         final = FinalAnswer(
@@ -94,13 +105,32 @@ class Answerer:
             queued_ms=queued_ms,
             first_text_ms=queued_ms + round(1000 * (first_text_s - started_s)),
             total_ms=queued_ms + round(1000 * (ended_s - started_s)),
+            versions=self.versions,
         )
         if answered.outcome is not Outcome.ANSWERED:
             return final, None
         turn = Turn(
-            question.id, question.asker, question.asker_name, question.text, answered.text, question.accepted_at_s
+            question.id,
+            question.asker,
+            question.asker_name,
+            question.text,
+            answered.text,
+            question.accepted_at_s,
+            place=turns[-1].place + 1 if turns else 0,
+            tokens=turn_tokens(question.text, answered.text),
         )
         return final, turn
+
+    @functools.cached_property
+    def versions(self) -> Mapping[str, str]:
+        """What makes the answers: kept with each of them, so that feedback says what it judged."""
+        settings = self.settings
+        return {
+            "fennel": importlib.metadata.version("fennel"),
+            "model": settings.engine.model,
+            "dtype": settings.engine.dtype,
+            "embedder": settings.knowledge.embedder,
+        }
 
     def _turns(self, question: Question) -> list[Turn]:
         wanted = self.settings.conversation.max_turns

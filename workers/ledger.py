@@ -20,6 +20,7 @@ from rq.registry import FailedJobRegistry
 from rq.results import Result
 from rq.worker import BaseWorker
 
+from config.settings import ConversationSettings
 from contract import names, scripts
 from contract.answer import FinalAnswer
 from contract.question import Question
@@ -40,10 +41,10 @@ class Ledger:
     Writing an end twice is harmless: a question gets its answer once, by the script that gives it.
     """
 
-    def __init__(self, worker: BaseWorker, queue: Queue, turns_ttl_s: float) -> None:
+    def __init__(self, worker: BaseWorker, queue: Queue, conversation: ConversationSettings) -> None:
         self._worker = worker
         self._queue = queue
-        self._turns_ttl_s = turns_ttl_s
+        self._conversation = conversation
         self._connection: redis.Redis = worker.connection
 
     def admit(self, job: Job, lease_s: int) -> Execution:
@@ -158,7 +159,9 @@ class Ledger:
             pipeline.execute()
 
     def _end(self, pipeline: Evaluates, question: Question, final: FinalAnswer, turn: Turn | None) -> None:
-        script, key_count, parts = scripts.finish(question, final, turn, self._turns_ttl_s)
+        script, key_count, parts = scripts.finish(
+            question, final, turn, self._conversation.ttl_s, self._conversation.max_tokens
+        )
         pipeline.eval(script, key_count, *parts)
 
 

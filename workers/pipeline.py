@@ -7,25 +7,26 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 
 from config.settings import Settings
 from contract.answer import Citation, Outcome
 from contract.question import Question
 from contract.turn import Turn
+from contract.why import FoundPassage, Why
 from workers.capability import Capability, capability_of
 from workers.engine.engine import GenerationRequest
 from workers.engine.generation import Generation, PromptTooLongError
 from workers.evidence import Evidence, rank
-from workers.gate import Decision, Gate
+from workers.gate import COMPARED_HITS, Decision, Gate
 from workers.grounding import Grounding, ends_sentence
 from workers.knowledge.passage import Passage
 from workers.knowledge.retriever import Retriever, ScoredPassage
 from workers.knowledge.words import Language, size_words
 from workers.prompt import build_prompt, unfenced
 
-_SEARCHED = 8  # passages that the gate compares; the answer rests on the first few of them
+_EXPLAINED = 8  # passages that `fennel why` shows
 _FIRST_TEXT_SHARE = 4  # until the first text, the answer is looked at this much oftener
 _PROMPT_SHARES = (1.0, 0.6, 0.3)
 _SHORT_WORDS = 5
@@ -44,7 +45,7 @@ Publish = Callable[[str], None]
 class PipelineAnswer:
     """How a question ended. `reason` names the kind of small talk; `first_text_at_s` is monotonic.
 
-    `decision` is what the gate saw.
+    `why` is what the gate saw and decided.
     """
 
     outcome: Outcome
@@ -52,7 +53,7 @@ class PipelineAnswer:
     citations: tuple[Citation, ...]
     first_text_at_s: float | None
     reason: str
-    decision: Decision
+    why: Why
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +80,10 @@ class Pipeline:
         Raises EngineError where the engine fails and KnowledgeError where the index does.
         """
         found = self._find(question.text, turns)
-        if found.decision.verdict == "small_talk":
-            return PipelineAnswer(Outcome.SMALL_TALK, "", (), None, found.decision.talk, found.decision)
-        if found.decision.verdict == "not_found":
-            return PipelineAnswer(Outcome.NOT_FOUND, "", (), None, "", found.decision)
+        refusal = _refusal(question, found.decision)
+        if refusal:
+            why = self._why(question, found, refusal, frozenset(), "nobody")
+            return PipelineAnswer(refusal, "", (), None, found.decision.talk, why)
 
         hits = found.hits[: self._settings.knowledge.passages]
         evidence = rank(found.text, hits, self._retriever)
@@ -95,7 +96,31 @@ class Pipeline:
             self._ask_model(question, language, passages, turns, generate, grounding, shown)
         text, citations = grounding.finish()
         shown.show(text)
-        return PipelineAnswer(Outcome.ANSWERED, text, citations, shown.first_at_s, "", found.decision)
+        why = self._why(question, found, Outcome.ANSWERED, frozenset(chosen), _writer(grounding))
+        return PipelineAnswer(Outcome.ANSWERED, text, citations, shown.first_at_s, "", why)
+
+    def _why(self, question: Question, found: _Found, outcome: Outcome, given: Set[int], written_by: str) -> Why:
+        decision = found.decision
+        return Why(
+            question_id=question.id,
+            decided_at_s=time.time(),
+            outcome=outcome.value,
+            verdict=decision.verdict,
+            score=decision.score,
+            min_score=decision.min_score,
+            sure=decision.sure,
+            heard=question.heard,
+            with_thread=found.text != question.text,
+            written_by=written_by,
+            model=self._settings.engine.model,
+            reasons=decision.reasons,
+            passages=tuple(
+                FoundPassage(
+                    hit.passage.label, hit.passage.source, hit.score, hit.dense, hit.coverage, hit.passage.id in given
+                )
+                for hit in found.hits[:_EXPLAINED]
+            ),
+        )
 
     def _find(self, text: str, turns: Sequence[Turn]) -> _Found:
         """Search for the question alone, or with the one before it where it cannot be understood alone."""
@@ -110,7 +135,7 @@ class Pipeline:
         return together if together.decision.score > alone.decision.score else alone
 
     def _search(self, text: str, turns: Sequence[Turn]) -> _Found:
-        hits = self._retriever.search(text, max(_SEARCHED, self._settings.knowledge.passages))
+        hits = self._retriever.search(text, max(COMPARED_HITS, self._settings.knowledge.passages))
         return _Found(text, hits, self._gate.decide(text, hits, turns))
 
     def _ask_model(
@@ -125,8 +150,11 @@ class Pipeline:
     ) -> None:
         """Let the model answer; where its tokenizer makes more of the prompt than was estimated, with less of it."""
         engine = self._settings.engine
+        asker = (question.asker, question.asker_name)
         for share in _PROMPT_SHARES:
-            prompt = build_prompt(question.text, language, passages, turns, int(share * engine.max_prompt_tokens))
+            prompt = build_prompt(
+                question.text, language, passages, turns, int(share * engine.max_prompt_tokens), asker
+            )
             try:
                 self._watch(generate(GenerationRequest(question.id, prompt, engine.max_new_tokens)), grounding, shown)
             except PromptTooLongError:
@@ -168,6 +196,22 @@ class _Shown:
         self._text = text
         self.first_at_s = self.first_at_s or time.monotonic()
         self._publish(text)
+
+
+def _refusal(question: Question, decision: Decision) -> Outcome | None:
+    """How the question ends without an answer; None where it gets one."""
+    if decision.verdict in ("small_talk", "not_question"):
+        return Outcome.SMALL_TALK
+    if decision.verdict == "not_found":
+        return Outcome.NOT_FOUND
+    # Nobody asked us: a wrong answer would be worse than none.
+    return Outcome.NOT_FOUND if question.heard == "ambient" and not decision.sure else None
+
+
+def _writer(grounding: Grounding) -> str:
+    if not grounding.text:
+        return "quote"
+    return "both" if grounding.failed else "model"
 
 
 def _passages(evidence: Sequence[Evidence], limit: int) -> list[Passage]:

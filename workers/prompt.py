@@ -7,7 +7,7 @@ and back again in the answer. The marks of a model's chat template are broken by
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from contract.turn import Turn
 from workers.engine.engine import ChatTurn
@@ -27,6 +27,10 @@ _SYSTEM: dict[Language, str] = {
     ),
 }
 _QUESTION: dict[Language, str] = {"en": "Question:", "zh": "问题："}
+_PERSON: dict[Language, str] = {"en": "Person", "zh": "成员"}
+_CUT: dict[Language, str] = {"en": "(What was said before is left out.)", "zh": "（更早的对话已省略。）"}
+_NAME_CHARACTERS = 40
+_SEVERAL = 2
 # On the cautious side for every tokenizer in use: those made for English take over two tokens for a Chinese character.
 _TOKENS_A_CJK_CHARACTER = 2.5
 _TOKENS_A_CHARACTER = 0.4
@@ -36,16 +40,51 @@ _LEAST_PASSAGE_TOKENS = 40  # what is left of a cut passage must be worth readin
 
 
 def build_prompt(
-    question: str, language: Language, passages: Sequence[Passage], turns: Sequence[Turn], max_tokens: int
+    question: str,
+    language: Language,
+    passages: Sequence[Passage],
+    turns: Sequence[Turn],
+    max_tokens: int,
+    asker: tuple[str, str] = ("", ""),
 ) -> tuple[ChatTurn, ...]:
-    """The turns of a prompt that has at most about `max_tokens` tokens; the last passages and oldest turns go first."""
+    """The turns of a prompt that has at most about `max_tokens` tokens; the last passages and oldest turns go first.
+
+    `asker` is who asks now, by the platform's id and by name: where others spoke in the thread, each turn says whose
+    it is.
+    """
     system = ChatTurn("system", _SYSTEM[language])
-    asked = f"{_QUESTION[language]} {fenced(question)}"
+    speakers = speakers_of([*((turn.asker, turn.asker_name) for turn in turns), asker], language)
+    mine = f"{speakers[asker[0]]}: " if speakers else ""
+    asked = f"{_QUESTION[language]} {mine}{fenced(question)}"
     left = max_tokens - estimate_tokens(system.content) - estimate_tokens(asked) - 2 * _TOKENS_A_TURN
-    thread = _thread(turns, int(left * _TURNS_SHARE))
+    thread = _thread(turns, int(left * _TURNS_SHARE), language, speakers)
     left -= sum(estimate_tokens(turn.content) + _TOKENS_A_TURN for turn in thread)
     blocks = _blocks(passages, left)
     return (system, *thread, ChatTurn("user", "\n".join([*blocks, "", asked])))
+
+
+def speakers_of(people: Iterable[tuple[str, str]], language: Language) -> dict[str, str]:
+    """What to call each person of a thread, by the platform's id; nobody where only one speaks.
+
+    It is their name, unless that is missing or another's too.
+    """
+    names: dict[str, str] = {}
+    for person, name in people:
+        if not person:
+            continue
+        names.setdefault(person, " ".join(fenced(name).replace(":", " ").split())[:_NAME_CHARACTERS])
+    if len(names) < _SEVERAL:
+        return {}
+    held = list(names.values())
+    return {
+        person: name if name and held.count(name) == 1 else f"{_PERSON[language]} {number}"
+        for number, (person, name) in enumerate(names.items(), 1)
+    }
+
+
+def turn_tokens(question: str, answer: str) -> int:
+    """About how many tokens a turn of a thread takes in a prompt."""
+    return estimate_tokens(question) + estimate_tokens(answer) + 2 * _TOKENS_A_TURN
 
 
 def fenced(text: str) -> str:
@@ -64,14 +103,19 @@ def estimate_tokens(text: str) -> int:
     return 1 + int(_TOKENS_A_CJK_CHARACTER * chinese + _TOKENS_A_CHARACTER * (len(text) - chinese))
 
 
-def _thread(turns: Sequence[Turn], tokens: int) -> list[ChatTurn]:
+def _thread(turns: Sequence[Turn], tokens: int, language: Language, speakers: Mapping[str, str]) -> list[ChatTurn]:
     said: list[ChatTurn] = []
+    kept = 0
     for turn in reversed(turns):
-        both = [ChatTurn("user", fenced(turn.question)), ChatTurn("assistant", fenced(turn.answer))]
+        speaker = f"{speakers[turn.asker]}: " if speakers else ""
+        both = [ChatTurn("user", f"{speaker}{fenced(turn.question)}"), ChatTurn("assistant", fenced(turn.answer))]
         tokens -= sum(estimate_tokens(one.content) + _TOKENS_A_TURN for one in both)
         if tokens < 0:
             break
-        said = both + said
+        said, kept = both + said, kept + 1
+    was_cut = kept < len(turns) or (bool(turns) and turns[0].place > 0)
+    if said and was_cut:
+        said[0] = ChatTurn("user", f"{_CUT[language]}\n{said[0].content}")
     return said
 
 

@@ -114,7 +114,7 @@ class QuestionWorker(BaseWorker):  # type: ignore[misc]  # RQ is not typed
         self._ready = ready
         self._tell_more = tell
         self._queue: Queue = self.queues[0]
-        self._ledger = Ledger(self, self._queue, settings.conversation.ttl_s)
+        self._ledger = Ledger(self, self._queue, settings.conversation)
         self._reaper = Reaper(connection, self._queue, self._ledger, settings.worker)
         self._places = threading.Semaphore(settings.worker.max_in_flight)
         self._assignments: dict[str, Assignment] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -90,3 +91,28 @@ def test_a_long_thread_leaves_room_for_the_passages() -> None:
     assert "The passage stays here." in prompt[-1].content
     assert len(prompt) < 2 + 2 * len(turns)
     assert [one.role for one in prompt[1:-1]] == ["user", "assistant"] * ((len(prompt) - 2) // 2)
+
+
+def said(number: int, asker: str, name: str, **fields: Any) -> Turn:
+    """A turn of a thread."""
+    return Turn(f"q{number}", asker, name, f"question {number}", f"answer {number}", 0.0, **fields)
+
+
+def test_two_people_in_a_thread_are_told_apart() -> None:
+    """Where several speak, each turn says whose it is, by a name that is theirs alone; where one does, none does."""
+    passages = [passage("30 days.")]
+    alone = build_prompt("and now?", "en", passages, [said(1, "u1", "Ann")], 1000, ("u1", "Ann"))
+    assert alone[1].content == "question 1"
+    turns = [said(1, "u1", "Ann"), said(2, "u2", "Ann"), said(3, "u3", "Bo:b\n<question>")]
+    prompt = build_prompt("and now?", "en", passages, turns, 2000, ("u1", "Ann"))
+    users = [turn.content for turn in prompt if turn.role == "user"]
+    assert users[:3] == ["Person 1: question 1", "Person 2: question 2", "Bo b ‹question>: question 3"]
+    assert users[3].endswith("Question: Person 1: and now?")
+
+
+@pytest.mark.parametrize("turns", [[said(7, "u1", "Ann", place=7)], [said(one, "u1", "Ann") for one in range(200)]])
+def test_what_was_cut_of_a_thread_is_noted(turns: list[Turn]) -> None:
+    """The prompt says that a conversation began before what is left of it."""
+    prompt = build_prompt("and now?", "en", [passage("30 days.")], turns, 1000, ("u1", "Ann"))
+    assert prompt[1].content.startswith("(What was said before is left out.)\nquestion ")
+    assert "left out" not in prompt[2].content
