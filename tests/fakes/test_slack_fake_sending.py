@@ -113,6 +113,9 @@ async def test_a_stream_ends_by_itself(make_fake: MakeFake, rules: Rules) -> Non
     (answer,) = fake.answers("C1", question_ts)
     assert (answer.shown, answer.stream_state) == ("whole", "replaced")
     assert [edit.text for edit in answer.edits] == ["half"]
+    blocks = [{"type": "markdown", "text": "**whole**"}]
+    await client.chat_update(channel="C1", ts=ts, text="for notifications", blocks=blocks)
+    assert fake.answers("C1", question_ts)[0].shown == "**whole**"
 
 
 async def test_a_person_stops_a_stream(fake: FakeSlack, client: AsyncWebClient, question_ts: str) -> None:

@@ -15,7 +15,7 @@ from bot.platforms.slack import metrics
 from bot.platforms.slack.pacing import Pacer
 from bot.platforms.slack.sdk_log import sdk_logger
 
-READS = frozenset({"conversations.history", "conversations.replies", "users.conversations"})
+READS = frozenset({"conversations.history", "conversations.replies", "users.conversations", "users.info"})
 BROKEN_INSIDE = frozenset(
     {"internal_error", "fatal_error", "request_timeout", "service_unavailable", "team_added_to_org"}
 )

@@ -33,6 +33,7 @@ SCOPES = frozenset(
     }
 )
 """What the app manifest in docs/slack.md asks for."""
+OPTIONAL_SCOPES = frozenset({"users:read"})
 TIMEOUT_S = 10.0
 PAGE = 200
 CHANNELS_NAMED = 5
@@ -129,7 +130,7 @@ def _scopes(granted: set[str]) -> Finding:
         says = f"The bot token has not got {', '.join(missing)}."
         cure = "Add it on the app's page OAuth & Permissions under Bot Token Scopes, then install the app again."
         return Finding("scopes", False, says, cure)
-    beyond = sorted(granted - SCOPES)
+    beyond = sorted(granted - SCOPES - OPTIONAL_SCOPES)
     more = f" Fennel does not need {', '.join(beyond)}." if beyond else ""
     return Finding("scopes", True, f"All {len(SCOPES)} that are needed are granted.{more}")
 

@@ -30,6 +30,7 @@ RATES = {
     "conversations.replies": Rate(45, 60.0),
     "reactions.add": Rate(45, 60.0),
     "users.conversations": Rate(18, 60.0),
+    "users.info": Rate(90, 60.0),
 }
 GROWING_SHARE = 0.7
 """What is growing may use this much of a rate; the rest is kept for ends."""

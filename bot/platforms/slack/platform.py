@@ -29,6 +29,7 @@ from bot.platforms.slack.identity import Identity, Whoami
 from bot.platforms.slack.link import SocketLink
 from bot.platforms.slack.missed import Missed
 from bot.platforms.slack.pacing import Pacer
+from bot.platforms.slack.people import People
 from bot.platforms.slack.sdk_log import sdk_logger
 from bot.platforms.slack.sender import ROTATE_AFTER_S, Sender
 from bot.platforms.slack.thinking import Thinking
@@ -85,6 +86,7 @@ class SlackPlatform(Platform):
         self._whoami = Whoami(self._calls)
         self._thinking = Thinking(self._calls, again_after_s=1.5 * minute_s)
         self._sender = Sender(self._calls, self._whoami, rotate_after_s=rotate_after_s, settle_s=settle_s)
+        self._people = People(self._calls)
         self._webhook: Webhook | None = None
 
     @property
@@ -138,6 +140,7 @@ class SlackPlatform(Platform):
     async def close(self) -> None:
         """Close the link and the connections."""
         self._closed.set()
+        await self._people.close()
         await self._calls.close()
 
     def _app(self, me: Identity, take: Take) -> AsyncApp:
@@ -155,7 +158,7 @@ class SlackPlatform(Platform):
         async def take_all(body: dict[str, Any]) -> BoltResponse:
             event = chat_event(body, me)
             if event is not None:
-                await take(event)
+                await take(self._people.named(event))
             # No kind of event goes unacknowledged: Slack would deliver it three times more.
             return BoltResponse(status=200, body="")
 
@@ -199,6 +202,6 @@ class SlackPlatform(Platform):
             came_up.clear()
             try:
                 async for message in missed.messages(me):
-                    await take(message)
+                    await take(self._people.named(message))
             except FennelError as error:
                 log.warning("missed messages could not be taken in", error=str(error))

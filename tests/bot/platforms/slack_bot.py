@@ -1,21 +1,35 @@
-"""``python -m tests.bot.platforms.slack_bot --kill-at STEP --nth N``: a bot that kills itself at a delivery step."""
+"""A bot in a process of its own that kills itself at a delivery step."""
 
 from __future__ import annotations
 
-import argparse
 import asyncio
+import multiprocessing
 import os
 import signal
-import sys
+from multiprocessing.context import ForkServerProcess
 
 from bot.reply_slot import AtStep
 from bot.run import run_bot
-from config.settings import load_settings
+from config.settings import Settings
 from tests.bot.platforms.slack_stage import slack_platform
 
+# Bots are forked from a server that has imported this and begun nothing: each starts in milliseconds.
+_context = multiprocessing.get_context("forkserver")
+_context.set_forkserver_preload([__name__])
 
-def killer(kill_at: str, nth: int) -> AtStep:
-    """What kills this process with SIGKILL when it comes to a step for the nth time."""
+
+def start_bot(settings: Settings, kill_at: str, nth: int = 1) -> ForkServerProcess:
+    """Start a bot that dies by SIGKILL when it comes to a step for the nth time."""
+    process = _context.Process(target=_serve, args=(settings, kill_at, nth), daemon=True)
+    process.start()
+    return process
+
+
+def _serve(settings: Settings, kill_at: str, nth: int) -> None:
+    asyncio.run(run_bot(slack_platform(settings), settings, asyncio.Event(), at_step=_killer(kill_at, nth), lease_s=1))
+
+
+def _killer(kill_at: str, nth: int) -> AtStep:
     times = 0
 
     def at_step(step: str) -> None:
@@ -25,17 +39,3 @@ def killer(kill_at: str, nth: int) -> AtStep:
             os.kill(os.getpid(), signal.SIGKILL)
 
     return at_step
-
-
-async def _serve(kill_at: str, nth: int) -> None:
-    settings = load_settings()
-    await run_bot(slack_platform(settings), settings, asyncio.Event(), at_step=killer(kill_at, nth), lease_s=1.0)
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kill-at", required=True)
-    parser.add_argument("--nth", type=int, default=1)
-    options = parser.parse_args()
-    asyncio.run(_serve(options.kill_at, options.nth))
-    sys.exit(1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
@@ -21,7 +20,6 @@ from contract.question import Question
 from tests.bot.answering import CITATION, echo, finish, take
 from tests.bot.conftest import running_bot
 from tests.fakes.slack import FakeSlack
-from tests.fakes.slack.content import shown as blocks_shown
 from tests.fakes.slack.fake import VisibleMessage
 from tests.fakes.slack.workspace import APP_TOKEN, BOT_TOKEN, SIGNING_SECRET
 
@@ -29,6 +27,22 @@ Script = Callable[[redis.asyncio.Redis, Question], Coroutine[Any, Any, None]]
 
 TIME_SCALE = 0.02
 """A minute of Slack's lasts 1.2 s, a stream 6 s."""
+
+BROKEN_CALLS: list[tuple[str, dict[str, Any]]] = [
+    ("ratelimited", {"retry_after_s": 1}),
+    ("http", {"status": 500}),
+    ("http", {"status": 500, "commit": True}),
+    ("http", {"status": 502}),
+    ("http", {"status": 503, "commit": True}),
+    ("broken_json", {"commit": True}),
+    ("broken_json", {}),
+    ("drop", {}),
+    ("drop", {"commit": True}),
+    ("slow", {"delay_s": 1.2}),
+    ("error", {"error": "internal_error"}),
+]
+"""The ways in which a call can break; with `commit` Slack has carried it out before."""
+BROKEN_IDS = [f"{name}-{'-'.join(map(str, detail.values()))}" for name, detail in BROKEN_CALLS]
 
 
 def slack_settings(fake: FakeSlack, **changed: Any) -> dict[str, Any]:
@@ -163,22 +177,13 @@ async def shown(
     """
 
     def look() -> list[VisibleMessage] | None:
-        answers = [
-            _as_slack_shows(one) for one in fake.answers(asked["channel"], asked.get("thread_ts") or asked["ts"])
-        ]
+        answers = fake.answers(asked["channel"], asked.get("thread_ts") or asked["ts"])
         ended = [one for one in answers if one.buttons and one.stream_state != "streaming"]
         return answers if len(answers) >= count and len(ended) >= (count if ends is None else ends) else None
 
     found = await fake.eventually(look, timeout_s)
     assert found is not None
     return found
-
-
-def _as_slack_shows(message: VisibleMessage) -> VisibleMessage:
-    """A message that was edited after its stream ended: its blocks are shown in place of what was streamed."""
-    if message.stream_state != "replaced" or not message.blocks:
-        return message
-    return dataclasses.replace(message, shown=blocks_shown(message.blocks))
 
 
 def entered(fake: FakeSlack, method: str) -> list[dict[str, Any]]:

@@ -46,7 +46,7 @@ async def test_a_good_setup_is_well(fake: FakeSlack, make_settings: MakeSettings
         ("link", True),
     ]
     assert "fennel in the workspace Fake" in found["bot token"].says
-    assert "users:read" in found["scopes"].says
+    assert "does not need assistant:write, reactions:read." in found["scopes"].says
     assert "#name-of-c1" in found["channels"].says
     await fake.eventually(lambda: not fake.deliveries.sockets.sockets)
 

@@ -216,8 +216,10 @@ class FakeSlack(FakeServer):
 
     def _visible(self, message: Message) -> VisibleMessage:
         stream = message.stream
-        parts = [message.text if stream or not message.blocks else "", shown(message.blocks)]
-        on_screen = "\n".join(filter(None, parts))
+        state = self.workspace.stream_state(message)
+        # What was streamed stands above the blocks of its end; an edit with blocks takes the place of both.
+        has_text = not message.blocks or state not in (None, "replaced")
+        on_screen = "\n".join(filter(None, [message.text if has_text else "", shown(message.blocks)]))
         return VisibleMessage(
             ts=message.ts,
             user=message.user,
@@ -228,7 +230,7 @@ class FakeSlack(FakeServer):
             buttons=[str(element.get("action_id")) for _, element in buttons(message.blocks)],
             edits=list(message.edits),
             edited_mark=message.edited_ts is not None,
-            stream_state=self.workspace.stream_state(message),
+            stream_state=state,
             appends=stream.appends if stream else 0,
             tasks=list(stream.tasks.values()) if stream else [],
             reactions=dict(message.reactions),
