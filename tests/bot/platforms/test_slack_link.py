@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bot.chat_event import FeedbackGiven, MessageDeleted, MessageEdited
+from bot.chat_message import ChatMessage
 from bot.platform import LinkDeadError, PlatformError
 from bot.platforms.slack import SlackPlatform
+from config.settings import CHECKOUT, environment
 from tests.bot.conftest import MakeSettings
-from tests.bot.platforms.slack_stage import listening, slack_platform, slack_settings
+from tests.bot.platforms.slack_stage import entered, listening, slack_platform, slack_settings
 from tests.fakes.slack import FakeSlack, Rules
+from tests.fakes.slack.rules import BOT_SCOPES
 from tests.fakes.slack_clients import remove_proxies, web_client
+from tests.valkey import ValkeyServer
 
 
 @pytest.fixture
@@ -80,6 +86,39 @@ async def test_edits_deletions_and_clicks_arrive(fake: FakeSlack, platform: Slac
         assert (clicked.question_id, clicked.by, clicked.verdict) == ("q-1", "U3", "good")
 
 
+async def test_who_asks_again_is_known_by_name(fake: FakeSlack, platform: SlackPlatform) -> None:
+    """Nothing waits for a name: it is asked for beside the first question, and the next one has it."""
+    async with listening(fake, platform) as receiver:
+        fake.happen("app_mention", text="one?", twin=False)
+        await fake.eventually(lambda: entered(fake, "users.info") and receiver.events)
+        fake.happen("message", text="not for us")
+        await fake.eventually(lambda: len(receiver.events) == 2)
+        await fake.eventually(lambda: "Ada" in str([line.payload for line in fake.journal if line.direction == "out"]))
+        fake.happen("app_mention", text="two?", twin=False)
+        await fake.eventually(lambda: len(receiver.events) == 3)
+        names = [event.sender_name for event in receiver.events if isinstance(event, ChatMessage)]
+        assert names == ["", "", "Ada"]
+        assert len(entered(fake, "users.info")) == 1
+
+
+async def test_names_are_not_asked_for_without_the_scope(
+    monkeypatch: pytest.MonkeyPatch, make_settings: MakeSettings
+) -> None:
+    """Where the app may not read names, it stops asking, and everybody stays without."""
+    remove_proxies(monkeypatch)
+    with FakeSlack(time_scale=0.01, rules=Rules(ack_timeout_s=0.5), scopes=set(BOT_SCOPES) - {"users:read"}) as fake:
+        platform = slack_platform(make_settings(slack=slack_settings(fake)))
+        async with listening(fake, platform) as receiver:
+            fake.happen("app_mention", text="one?", twin=False)
+            await fake.eventually(lambda: "missing_scope" in str([line.payload for line in fake.journal]))
+            for user in ("U3", "U4", "U5", "U6"):
+                fake.happen("app_mention", text="two?", user=user, twin=False)
+                await fake.eventually(lambda: not fake.unacked_events())
+            assert len(receiver.events) == 5
+        # The refusal may still be on its way when the second person asks.
+        assert len(entered(fake, "users.info")) <= 2
+
+
 # --- coming back, and giving up
 
 
@@ -128,6 +167,27 @@ async def test_a_link_that_does_not_come_back_is_dead(fake: FakeSlack, impatient
         fake.happen("link", action="abort")
         with pytest.raises(LinkDeadError, match="no link to Slack for"):
             await asyncio.wait_for(receiver.listening, 10)
+
+
+async def test_a_dead_link_ends_the_process(fake: FakeSlack, valkey: ValkeyServer, tmp_path: Path) -> None:
+    """`python -m bot slack` whose link stays dead says so in one sentence and exits with 1, for supervisord to act."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "bot", "slack"),
+        cwd=CHECKOUT,
+        env=environment(
+            FENNEL_HOME=str(tmp_path),
+            FENNEL_REDIS__URL=valkey.url,
+            FENNEL_SLACK__LINK_TIMEOUT_S="0.3",
+            **fake.urls(),
+        ),
+        stderr=asyncio.subprocess.PIPE,
+    )
+    await fake.eventually(lambda: fake.connected() == 1, 20)
+    fake.fail("link", "refuse", times=1_000)
+    fake.happen("link", action="abort")
+    _out, said = await asyncio.wait_for(process.communicate(), 20)
+    assert process.returncode == 1
+    assert "no link to Slack for" in said.decode().splitlines()[-1]
 
 
 async def test_a_slack_that_is_away_is_not_waited_for_for_ever(make_settings: MakeSettings, fake: FakeSlack) -> None:

@@ -332,6 +332,17 @@ async def test_who_waits_is_told_the_place_in_the_queue(fake: FakeSlack, make_se
         assert fake.answers("C1", second["ts"]) == []
 
 
+async def test_too_many_questions_are_told(fake: FakeSlack, make_settings: MakeSettings) -> None:
+    """Where more wait than may, the next asker hears it in one sentence in the question's language."""
+    settings = make_settings(slack=slack_settings(fake), queue={"max_queued": 1})
+    async with running_bot(slack_platform(settings), settings):
+        await fake.eventually(lambda: fake.connected() == 1)
+        ask(fake)
+        await fake.eventually(lambda: not fake.unacked_events())
+        (said,) = await shown(fake, ask(fake, user="U3"), ends=0)
+        assert said.shown.startswith("Too many questions are waiting right now.")
+
+
 async def test_without_a_status_line_the_place_is_a_message_that_becomes_the_answer(
     fake: FakeSlack, make_settings: MakeSettings
 ) -> None:
