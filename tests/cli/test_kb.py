@@ -32,12 +32,12 @@ def test_add_ends_with_a_table_of_what_became_of_each_file() -> None:
     """Added and failed files stand in the table, the failed ones with their reason; the rest is counted."""
     result = run("add", "docs")
     assert result.exit_code == 0, result.output
-    assert "2 added, 0 unchanged, 0 changed, 1 failed" in result.output
+    assert "2 added, 0 unchanged, 0 changed, 0 removed, 1 failed" in result.output
     row = next(line for line in result.output.splitlines() if "bad.txt" in line)
     assert "docs/[red]bad.txt" in row
     assert "is binary, not text" in row
     again = run("add", "docs/vpn.md", "docs/zhiban.md")
-    assert "0 added, 2 unchanged, 0 changed, 0 failed" in again.output
+    assert "0 added, 2 unchanged, 0 changed, 0 removed, 0 failed" in again.output
     assert "Source" not in again.output
 
 

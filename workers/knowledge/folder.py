@@ -6,7 +6,7 @@ import errno
 import os
 import stat
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,17 +21,15 @@ _FILE_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 class DocumentFile:
     """A file that may be a document: where it is, and what an answer calls it.
 
-    `root` is the folder that was named, resolved; nothing outside it is read.
+    `root` is the folder that was named, resolved; nothing outside it is read. `identity` says which document it is:
+    the same file is the same document, however its path was written. `url` is empty where nobody can open it.
     """
 
     path: Path
     root: Path
     source: str
-
-    @property
-    def identity(self) -> str:
-        """The same file is the same document, however its path was written."""
-        return str(self.path.absolute())
+    identity: str
+    url: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +41,12 @@ class FileContent:
     modified_at_s: float
 
 
-def find_files(given: Path, left_out: Counter[str] | None = None) -> Iterator[DocumentFile]:
+def find_files(
+    given: Path, left_out: Counter[str] | None = None, address: Callable[[str], str] = lambda _: ""
+) -> Iterator[DocumentFile]:
     """The file, or every file of a wanted kind below the folder; `left_out` counts the suffixes of the others.
+
+    `address` makes a document's URL of its path below the folder.
 
     Hidden files and folders are passed over, and so are links to folders: what they hold has a path of its own.
     """
@@ -52,7 +54,7 @@ def find_files(given: Path, left_out: Counter[str] | None = None) -> Iterator[Do
     root = source.resolve()
     if not root.is_dir():
         # A file that was named is read wherever its link leads; it is not found by walking a folder.
-        yield DocumentFile(root, root.parent, str(source))
+        yield DocumentFile(root, root.parent, str(source), str(root), address(root.name))
         return
     for folder, names, files in os.walk(root):
         names[:] = sorted(name for name in names if not name.startswith("."))
@@ -61,7 +63,8 @@ def find_files(given: Path, left_out: Counter[str] | None = None) -> Iterator[Do
                 continue
             path = Path(folder) / name
             if is_wanted(name):
-                yield DocumentFile(path, root, str(source / path.relative_to(root)))
+                below = path.relative_to(root)
+                yield DocumentFile(path, root, str(source / below), str(path), address(below.as_posix()))
             elif left_out is not None:
                 left_out[path.suffix.lower() or "no suffix"] += 1
 

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from workers.knowledge.document import Document
-from workers.knowledge.sentence import is_fence, is_table_row, split_prose
+from workers.knowledge.sentence import is_fence, is_table_row, named_cells, split_prose
 from workers.knowledge.words import Language, language_of, size_words
 
-SPLITTER_VERSION = 1
+Size = Callable[[str], int]
+"""Counts the tokens of a text."""
+
+SPLITTER_VERSION = 2
 """Raise it when passages are cut in another way, so that unchanged files are read again."""
 _WHOLE_UP_TO = 2  # a table or a block of code stays whole up to this many times the limit
+_MOST_CHARACTERS_A_TOKEN = 16  # on average over a passage; what has more is no writing, and is cut there
+_MOST_WINDOWS = 8
 _CLAUSE = re.compile(r"(?<=[；;，,、：:])")
 
 
@@ -38,111 +43,151 @@ class Passage:
         return " › ".join((self.title, *self.heading))
 
 
-def split(document: Document, passage_tokens: int) -> Iterator[Passage]:
-    """Cut a document into passages of at most `passage_tokens` words or Chinese characters.
+def split(document: Document, passage_tokens: int, size: Size = size_words) -> Iterator[Passage]:
+    """Cut a document into passages of at most `passage_tokens`, as `size` counts them.
 
     A passage never goes across a heading, nor ends inside a sentence unless the sentence alone is longer.
     A table or a code block stays whole up to twice that size; a longer table repeats its head.
     """
+    splitter = _Splitter(passage_tokens, size)
     for section in document.sections:
-        pieces = (piece for block in section.blocks for piece in _pieces(block, passage_tokens))
-        for text in _packed(pieces, passage_tokens):
+        for text in splitter.texts(section.blocks):
             language = language_of(text)
             yield Passage(
                 0, document.source, document.title, section.heading, language, text, section.page, document.url
             )
 
 
-def _packed(pieces: Iterator[tuple[str, str]], limit: int) -> Iterator[str]:
-    """Join pieces up to the limit; each piece comes with what stands between it and the one before."""
-    held, size = "", 0
-    for joint, piece in pieces:
-        length = size_words(piece)
-        if held and size + length > limit:
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """A part of a passage: what stands between it and the one before, itself, and its size."""
+
+    joint: str
+    text: str
+    size: int
+
+
+class _Splitter:
+    """Cuts blocks to one limit. Whatever is in a block, the work grows with its length alone."""
+
+    def __init__(self, limit: int, size: Size) -> None:
+        self._limit = limit
+        self._count = size
+        self._window = limit * _MOST_CHARACTERS_A_TOKEN
+
+    def _size(self, text: str) -> int:
+        least = -(-len(text) // _MOST_CHARACTERS_A_TOKEN)
+        return least if least > _WHOLE_UP_TO * self._limit else max(least, self._count(text))
+
+    def texts(self, blocks: Iterable[str]) -> Iterator[str]:
+        """The pieces of the blocks, joined up to the limit."""
+        held, total = "", 0
+        for piece in (piece for block in blocks for piece in self._pieces(block)):
+            if held and total + piece.size > self._limit:
+                yield held
+                held, total = "", 0
+            held = f"{held}{piece.joint}{piece.text}" if held else piece.text
+            total += piece.size
+        if held:
             yield held
-            held, size = "", 0
-        held = f"{held}{joint}{piece}" if held else piece
-        size += length
-    if held:
-        yield held
 
-
-def _pieces(block: str, limit: int) -> Iterator[tuple[str, str]]:
-    lines = block.split("\n")
-    if is_fence(lines[0]) or is_table_row(lines[0]):
-        if size_words(block) <= limit * _WHOLE_UP_TO:
-            yield "\n\n", block
+    def _pieces(self, block: str) -> Iterator[_Piece]:
+        lines = block.split("\n")
+        whole = is_fence(lines[0]) or is_table_row(lines[0])
+        length = self._size(block)
+        if length <= self._limit * (_WHOLE_UP_TO if whole else 1):
+            yield _Piece("\n\n", block, length)
         elif is_table_row(lines[0]):
-            yield from _table_parts(lines, limit)
+            yield from self._table(lines)
+        elif whole:
+            yield from self._code(lines)
         else:
-            yield from _code_parts(lines, limit)
-        return
-    if size_words(block) <= limit:
-        yield "\n\n", block
-        return
-    joint = "\n\n"
-    for line in lines:
-        for part in _prose_parts(line, limit):
-            yield joint, part
-            joint = "" if language_of(part) == "zh" else " "
-        joint = "\n"
+            yield from self._prose(lines)
 
+    def _prose(self, lines: Iterable[str]) -> Iterator[_Piece]:
+        joint = "\n\n"
+        for line in lines:
+            for window in self._windows(line):
+                for sentence in split_prose(window):
+                    for part in self._cut(sentence):
+                        yield _Piece(joint, part, self._size(part))
+                        joint = "" if language_of(part) == "zh" else " "
+            joint = "\n"
 
-def _prose_parts(text: str, limit: int) -> Iterator[str]:
-    for sentence in split_prose(text):
-        if size_words(sentence) <= limit:
+    def _windows(self, line: str) -> Iterator[str]:
+        """The line, or where no line of writing is that long, parts of it."""
+        while len(line) > self._window * _MOST_WINDOWS:
+            at = line.rfind(" ", 1, self._window * _MOST_WINDOWS)
+            at = at if at > 0 else self._window * _MOST_WINDOWS
+            yield line[:at]
+            line = line[at:]
+        yield line
+
+    def _cut(self, sentence: str) -> Iterator[str]:
+        """Cut a sentence that is too long for a passage: after a comma, else anywhere between words."""
+        if self._size(sentence) <= self._limit:
             yield sentence
-        else:
-            yield from _cut(sentence, limit)
-
-
-def _cut(sentence: str, limit: int) -> Iterator[str]:
-    """Cut a sentence that is too long for a passage: after a comma, else anywhere between words."""
-    held = ""
-    for clause in _CLAUSE.split(sentence):
-        if held and size_words(held + clause) > limit:
+            return
+        held = ""
+        for clause in _CLAUSE.split(sentence):
+            if held and self._size(held + clause) > self._limit:
+                yield held.strip()
+                held = ""
+            held += clause
+            while self._size(held) > self._limit:
+                at = self._fitting(held)
+                yield held[:at].strip()
+                held = held[at:]
+        if held.strip():
             yield held.strip()
-            held = ""
-        held += clause
-        while size_words(held) > limit:
-            at = _fitting(held, limit)
-            yield held[:at].strip()
-            held = held[at:]
-    if held.strip():
-        yield held.strip()
 
+    def _fitting(self, text: str) -> int:
+        """How many characters of the text are within the limit."""
+        low, high = 1, min(len(text), self._window)
+        while low < high:
+            middle = (low + high + 1) // 2
+            low, high = (middle, high) if self._size(text[:middle]) <= self._limit else (low, middle - 1)
+        space = text.rfind(" ", 0, low)
+        return space + 1 if space > 0 and not text[low : low + 1].isspace() and text[low - 1].isascii() else low
 
-def _fitting(text: str, limit: int) -> int:
-    """How many characters of the text hold `limit` words."""
-    low, high = 1, len(text)
-    while low < high:
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if size_words(text[:middle]) <= limit else (low, middle - 1)
-    space = text.rfind(" ", 0, low)
-    return space + 1 if space > 0 and not text[low : low + 1].isspace() and text[low - 1].isascii() else low
+    def _table(self, lines: list[str]) -> Iterator[_Piece]:
+        head = "\n".join(lines[:2])
+        room = self._limit - self._size(head)
+        rows = lines[2:]
+        if room < self._limit / 2:  # names of columns as long as a passage: each row tells its own
+            for row in rows:
+                yield from self._prose(named_cells(lines[0], row))
+            return
+        for group in self._grouped(rows, room):
+            if len(group) == 1 and self._size(group[0]) > room:
+                yield from self._prose(named_cells(lines[0], group[0]))
+            else:
+                text = "\n".join([head, *group])
+                yield _Piece("\n\n", text, self._size(text))
 
+    def _code(self, lines: list[str]) -> Iterator[_Piece]:
+        body = lines[1:-1] if is_fence(lines[-1]) else lines[1:]
+        short = (part for line in body for part in self._short(line))
+        for group in self._grouped(short, self._limit):
+            text = "\n".join([lines[0], *group, "```"])
+            yield _Piece("\n\n", text, self._size(text))
 
-def _table_parts(lines: list[str], limit: int) -> Iterator[tuple[str, str]]:
-    head = lines[:2]
-    for rows in _grouped(lines[2:], limit - size_words("\n".join(head)), size_words):
-        yield "\n\n", "\n".join([*head, *rows])
+    def _short(self, line: str) -> Iterator[str]:
+        while self._size(line) > self._limit:
+            at = self._fitting(line)
+            yield line[:at]
+            line = line[at:]
+        yield line
 
-
-def _code_parts(lines: list[str], limit: int) -> Iterator[tuple[str, str]]:
-    body = lines[1:-1] if is_fence(lines[-1]) else lines[1:]
-    for part in _grouped(body, limit, size_words):
-        yield "\n\n", "\n".join([lines[0], *part, "```"])
-
-
-def _grouped(lines: list[str], limit: int, size: Callable[[str], int]) -> Iterator[list[str]]:
-    held: list[str] = []
-    total = 0
-    for line in lines:
-        length = size(line)
-        if held and total + length > limit:
+    def _grouped(self, lines: Iterable[str], limit: int) -> Iterator[list[str]]:
+        held: list[str] = []
+        total = 0
+        for line in lines:
+            length = self._size(line)
+            if held and total + length > limit:
+                yield held
+                held, total = [], 0
+            held.append(line)
+            total += length
+        if held:
             yield held
-            held, total = [], 0
-        held.append(line)
-        total += length
-    if held:
-        yield held

@@ -21,6 +21,7 @@ _END = re.compile(
     rf"|(?:\.[{_CLOSING}]*(?=\s+[A-Z0-9\"'“‘(\[`{CJK}]|\s*$))"
 )
 _ABBREVIATION = re.compile(r"(?:\b(?:e\.g|i\.e|etc|vs|cf|No|Nr|Mr|Mrs|Ms|Dr|St|Fig|approx|Inc|Ltd|Co)|\b[A-Z])\.$")
+_LONGEST_ABBREVIATION = 8  # characters, with the one before it
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,8 @@ def split_prose(text: str) -> list[str]:
     parts: list[str] = []
     start = 0
     for match in _END.finditer(text):
-        if match.group()[0] == "." and _ABBREVIATION.search(text, start, match.start() + 1):
+        before = max(start, match.start() - _LONGEST_ABBREVIATION)
+        if match.group()[0] == "." and _ABBREVIATION.search(text, before, match.start() + 1):
             continue
         parts.append(text[start : match.end()].strip())
         start = match.end()
@@ -110,6 +112,14 @@ def _rows(block: list[str]) -> list[Sentence]:
 def cells(row: str) -> list[str]:
     """The cells of a table's row."""
     return [cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", row.strip().strip("|"))]
+
+
+def named_cells(head: str, row: str) -> list[str]:
+    """The row's filled cells, each in a line with the name of its column."""
+    colon = "：" if language_of(head + row) == "zh" else ": "
+    names = cells(head)
+    named = zip([*names, *[""] * len(cells(row))], cells(row), strict=False)
+    return [f"{name}{colon}{value}" if name else value for name, value in named if value]
 
 
 def _row_text(header: list[str], row: list[str]) -> str:

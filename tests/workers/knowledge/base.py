@@ -25,7 +25,7 @@ class KnowledgeBase:
     def add(self, *paths: Path, max_file_mb: int = 1, passage_tokens: int = 220) -> list[FileResult]:
         """Add files as `fennel kb add` does."""
         ingest = Ingest(self.store, self.embedder, max_file_mb=max_file_mb, passage_tokens=passage_tokens)
-        return [ingest.add(file) for file in files_below(paths)]
+        return ingest.add_all(files_below(paths))
 
     def remove(self, path: Path) -> None:
         """Remove a document."""

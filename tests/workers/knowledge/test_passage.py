@@ -82,3 +82,31 @@ def test_code_is_said_with_the_sentence_before_it() -> None:
     """A command comes with what it is for; list marks are no part of a sentence."""
     found = sentences("Renew the key in time. Run:\n\n```\nsaltvpn renew\n```\n\n- one thing\n2. another")
     assert [one.text for one in found] == ["Renew the key in time.", "Run:\nsaltvpn renew", "one thing", "another"]
+
+
+def test_a_row_that_is_longer_than_a_passage_tells_the_names_of_its_columns() -> None:
+    """Of a wide or wordy table each value stays with its column's name, and no passage is too long."""
+    wordy = "| Key | Value |\n|---|---|\n| k1 | short |\n| k2 | " + "One two three. " * 8 + "|\n"
+    parts = cut(wordy, 10)
+    assert parts[0] == "| Key | Value |\n| --- | --- |\n| k1 | short |\n\nKey: k2\nValue: One two three."
+    assert all(size_words(part) <= 10 for part in parts)
+    wide = f"| {' | '.join(f'name{n}' for n in range(20))} |\n|{'---|' * 20}\n| {' | '.join(map(str, range(20)))} |\n"
+    parts = cut(wide, 10)
+    assert parts[0].startswith("name0: 0")
+    assert all(size_words(part) <= 10 for part in parts)
+
+
+def test_what_is_no_writing_is_cut_all_the_same() -> None:
+    """Text without a space, in prose, code or a table, makes many passages of bounded length, in a moment."""
+    rubbish = "x" * 200_000
+    for block in (rubbish, f"```\n{rubbish}\n```\n", f"| A |\n|---|\n| {rubbish} |\n", "A. " * 60_000):
+        parts = cut(block, 100)
+        assert max(map(len, parts)) <= 2 * 100 * 16
+        assert sum(map(len, parts)) >= 100_000
+
+
+def test_sizes_are_counted_by_the_embedder() -> None:
+    """The limit holds in whatever tokens the embedder counts."""
+    document = Document("a.txt", "A", "en", (Section((), ("One two. Three four. Five six.",)),))
+    found = [passage.text for passage in split(document, 18, len)]
+    assert found == ["One two.", "Three four.", "Five six."]
