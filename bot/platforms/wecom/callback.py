@@ -20,12 +20,14 @@ from yarl import URL
 
 from bot.phrases import phrase
 from bot.platform import Platform, PlatformError, Receive, Reply, SendAmbiguousError, SendLaterError, SendRefusedError
+from bot.platforms.wecom import metrics
 from bot.platforms.wecom.answer import AnswerTimes
 from bot.platforms.wecom.callback_server import Body, CallbackServer
 from bot.platforms.wecom.crypto import CallbackCipher
-from bot.platforms.wecom.events import PLATFORM, EventError, event_type, to_feedback, to_message
+from bot.platforms.wecom.events import PLATFORM, EventError, chat_of, event_type, to_feedback, to_message
 from bot.platforms.wecom.link import TOO_OFTEN
 from bot.platforms.wecom.markup import CONTENT_BYTES, neutral, whole
+from bot.platforms.wecom.pace import Kind, Pace, Rate
 from bot.platforms.wecom.polled import Polled, PolledStreams
 from bot.platforms.wecom.sentences import NOTES_BYTES, TEXT_ONLY, WELCOME, sentence
 from bot.text_parts import split
@@ -65,6 +67,7 @@ class WeComCallback(Platform):
         redis_url: str,
         bot_name: str,
         times: AnswerTimes | None = None,
+        rate: Rate | None = None,
     ) -> None:
         cipher = CallbackCipher(settings.token, settings.aes_key)
         self.account = bot_id or f"callback-{hashlib.sha256(settings.token.encode()).hexdigest()[:12]}"
@@ -72,6 +75,9 @@ class WeComCallback(Platform):
         self._api_origin = URL(settings.api_url).origin()
         self._bot_name = bot_name
         self._times = times or AnswerTimes()
+        self._rate = rate or Rate()
+        # Answers to polls are not counted: WeCom itself asks more often than its own rate allows.
+        self._pace = Pace(self._rate)
         self._streams = PolledStreams(redis_url)
         self._receive: Receive | None = None
         self._closed = asyncio.Event()
@@ -113,15 +119,37 @@ class WeComCallback(Platform):
         address = {"response_url": str(body.get("response_url", ""))}
         message = to_message(body, self._bot_name, address, time.time())
         if message is None:
-            return _stream(question_id(PLATFORM, "", "", str(body.get("msgid"))), TEXT_ONLY, finish=True)
+            stands_for = question_id(PLATFORM, "", "", str(body.get("msgid")))
+            return _stream(stands_for, TEXT_ONLY, finish=True) if self._may(chat_of(body), "end") else None
         await self._hand_over(message)
         stream_id = question_id(message.platform, message.tenant, message.channel, message.message_id)
         question = await self._streams.question(stream_id)
         if question is None:
             return None
+        if not await self._opens(question):
+            return None
         # Never with a finish, not even to a call that comes again late: the end belongs to the polls, which count it.
         text = await self._streams.text(stream_id) or phrase(question.language, "thinking")
         return _stream(stream_id, text, finish=False)
+
+    async def _opens(self, question: Question) -> bool:
+        """Whether the question has a stream, or WeCom's rate has room to open it now."""
+        polled = await self._streams.load(question.id)
+        if polled.opened or polled.waited:
+            return polled.opened
+        if not self._may(question.channel, "start"):
+            await self._streams.open_none(question.id)
+            return False
+        await self._streams.note(question.id, opened="1")
+        return True
+
+    def _may(self, chat: str, kind: Kind) -> bool:
+        """Whether WeCom's rate has room for one message more, which is then counted."""
+        if self._pace.wait_s(chat, kind) > 0:
+            metrics.rate_waits.labels(PLATFORM, kind).inc()
+            return False
+        self._pace.charge(chat)
+        return True
 
     async def _hand_over(self, event: Any) -> None:
         if self._receive is None:
@@ -218,7 +246,10 @@ class WeComCallback(Platform):
         url = question.address.get("response_url", "")
         if not self._is_of_wecom(url):
             raise SendRefusedError("the message came without a response URL of WeCom's")
+        await self._mind_the_pace(question)
         polled = await self._streams.load(question.id)
+        if polled.waited:
+            text = f"{text}\n\n{sentence(question.language, 'waited', per_min=self._rate.per_min)}"
         await self._streams.note(question.id, url_tries=str(polled.url_tries + 1))
         try:
             errcode, errmsg = await self._post(url, {"msgtype": "markdown", "markdown": {"content": text}})
@@ -233,6 +264,13 @@ class WeComCallback(Platform):
         if errcode:
             log.warning("the response URL is used up: by the try whose end was not seen", id=question.id)
         await self._streams.note(question.id, url_done=digest)
+
+    async def _mind_the_pace(self, question: Question) -> None:
+        """Raises SendLaterError where the message has to wait for WeCom's rate; then it says so when it comes."""
+        wait_s = self._pace.wait_s(question.channel, "end")
+        if not self._may(question.channel, "end"):
+            await self._streams.note(question.id, waited="1")
+            raise SendLaterError(f"WeCom allows {self._rate.per_min} messages a minute in a chat", wait_s)
 
     async def _post(self, url: str, body: Body) -> tuple[int, str]:
         timeout = aiohttp.ClientTimeout(total=POST_TIMEOUT_S)

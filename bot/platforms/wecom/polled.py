@@ -54,13 +54,16 @@ class Polled:
     """One stream. `kept`: it was finished with this text before its end, None where it was not.
 
     `handed`: the digest of the end that WeCom took with a finish. `url_tries`: uses of the response URL that nobody
-    saw the end of; `url_done`: the digest of the end that it has shown.
+    saw the end of; `url_done`: the digest of the end that it has shown. `opened`: a call was
+    answered with it. `waited`: WeCom's rate held it up.
     """
 
     kept: str | None = None
     handed: str = ""
     url_tries: int = 0
     url_done: str = ""
+    opened: bool = False
+    waited: bool = False
 
     @classmethod
     def from_flat(cls, flat: list[str]) -> Polled:
@@ -71,6 +74,8 @@ class Polled:
             handed=fields.get("handed", ""),
             url_tries=int(fields.get("url_tries", 0)),
             url_done=fields.get("url_done", ""),
+            opened="opened" in fields,
+            waited="waited" in fields,
         )
 
 
@@ -85,6 +90,10 @@ class PolledStreams:
         """The question if one of this id was taken in, or refused with a sentence; else nothing is to be waited for."""
         wire: Any = await self._redis.get(names.question_key(question_id))
         return Question.from_wire(wire) if wire else None
+
+    async def open_none(self, question_id: str) -> None:
+        """WeCom's rate has no room for a stream: whatever there is to show comes by the response URL."""
+        await self.note(question_id, kept="", waited="1")
 
     async def grow(self, question_id: str, text: str) -> None:
         """Show this at the next poll, unless the stream has come to its end."""
@@ -110,7 +119,10 @@ class PolledStreams:
     async def note(self, question_id: str, **fields: str) -> None:
         """Write down what is about to happen, or did."""
         mapping: dict[FieldT, EncodableT] = dict(fields.items())
-        await self._redis.hset(names.wecom_polled_key(question_id), mapping=mapping)
+        async with self._redis.pipeline(transaction=True) as step:
+            step.hset(names.wecom_polled_key(question_id), mapping=mapping)
+            step.expire(names.wecom_polled_key(question_id), names.DELIVERY_TTL_S)
+            await step.execute()
 
     async def load(self, question_id: str) -> Polled:
         """What is known of the stream."""

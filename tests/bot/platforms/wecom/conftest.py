@@ -16,7 +16,7 @@ from bot.platforms.wecom.pace import Rate
 from bot.reply_slot import AtStep, go_on
 from config.settings import Settings
 from tests.bot.conftest import running_bot
-from tests.fakes.wecom import FakeWeCom, OpenPoints, ShownMessage
+from tests.fakes.wecom import FakeWeCom, OpenPoints, ShownMessage, rules
 
 GROUP = "wr_team"
 USER = "zhang.san"
@@ -43,13 +43,20 @@ def fake(make_fake: MakeFake) -> FakeWeCom:
     return make_fake()
 
 
+@pytest.fixture
+def few_a_minute(monkeypatch: pytest.MonkeyPatch) -> int:
+    """A WeCom that takes six messages a minute, so that a few questions reach the limit however slow the machine."""
+    monkeypatch.setattr(rules, "SENDS_PER_MIN", 6)
+    return 6
+
+
 def limits(scale: float = SCALE, **link: float) -> Limits:
     """WeCom's limits on the fake's clock; how long our own work may take does not scale."""
     times = {"connect_s": 2.0, "answer_s": 1.0, "heartbeat_s": 5.0, "backoff_first_s": 0.05, "backoff_last_s": 0.2}
     return Limits(
         link=LinkTimes(**(times | link)),
         answer=AnswerTimes(stream_life_s=360 * scale, rotate_after_s=300 * scale),
-        rate=Rate(minute_s=60 * scale + 0.2, hour_s=3600 * scale + 0.2),
+        rate=Rate(rules.SENDS_PER_MIN, minute_s=60 * scale + 0.4, hour_s=3600 * scale + 0.4),
     )
 
 

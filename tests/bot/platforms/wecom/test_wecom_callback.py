@@ -27,7 +27,7 @@ from contract import names
 from contract.answer import FinalAnswer, Outcome
 from tests.bot.answering import answering, echo, finish, publish, take
 from tests.bot.conftest import MakeSettings, running_bot, until
-from tests.bot.platforms.wecom.conftest import GROUP, THINKING, USER, MakeFake, answered, say, when
+from tests.bot.platforms.wecom.conftest import GROUP, THINKING, USER, MakeFake, answered, limits, say, when
 from tests.fakes.wecom import FakeWeCom, crypto
 from tests.valkey import ValkeyServer
 
@@ -49,6 +49,7 @@ def callback_bot(fake: FakeWeCom, settings: Settings, **changed: str) -> WeComCa
         settings.redis_url,
         fake.account.bot_name,
         times,
+        limits(fake.time_scale).rate,
     )
 
 
@@ -389,6 +390,45 @@ async def test_a_long_answer_goes_on_behind_the_response_url(
     assert first.content.endswith("（其余内容见下一条消息。）")
     assert second.content.endswith("（企业微信无法显示更多内容。）")
     assert not fake.violations()
+
+
+@pytest.mark.parametrize("refreshes_count", [True, False])
+async def test_many_questions_keep_the_rate_and_who_had_to_wait_is_told(
+    make_fake: MakeFake,
+    make_settings: MakeSettings,
+    redis_client: redis.asyncio.Redis,
+    few_a_minute: int,
+    refreshes_count: bool,
+) -> None:
+    """Beyond the rate no stream is opened: the answer comes whole by the response URL as soon as there is room."""
+    fake = make_fake(refreshes_count=refreshes_count)
+    async with called_bot(fake, make_settings()):
+        message_ids = [await say(fake, f"问题 {number}") for number in range(few_a_minute + 2)]
+        streams = len(fake.bot_messages(GROUP))
+        for _ in message_ids:
+            await finish(redis_client, echo(await until(lambda: take(redis_client))))
+        await until(lambda: nothing_is_open(redis_client))
+    assert not fake.sends_above_rate()
+    messages = [shown for message_id in message_ids for shown in fake.replies_to(message_id)]
+    assert len(messages) == len(message_ids)
+    for shown in messages:
+        assert ("每分钟 6 条消息" in shown.content) == (shown.via == "response_url")
+    assert [shown.via for shown in messages].count("callback") == streams == 5
+
+
+async def test_a_call_that_comes_again_opens_no_stream_that_the_rate_had_no_room_for(
+    fake: FakeWeCom, make_settings: MakeSettings, redis_client: redis.asyncio.Redis, few_a_minute: int
+) -> None:
+    """The same call twice stays one message where the first opened no stream."""
+    async with called_bot(fake, make_settings()):
+        for number in range(5):
+            await say(fake, f"问题 {number}")
+        fake.fail("callback", "duplicate")
+        message_id = await say(fake)
+        for _ in range(6):
+            await finish(redis_client, echo(await until(lambda: take(redis_client))))
+        await until(lambda: nothing_is_open(redis_client))
+    assert [shown.via for shown in fake.replies_to(message_id)] == ["response_url"]
 
 
 async def test_a_port_that_is_taken_ends_the_bot_with_a_sentence(fake: FakeWeCom, make_settings: MakeSettings) -> None:
