@@ -19,6 +19,7 @@ from workers.knowledge.passage import Passage
 from workers.knowledge.words import Language
 
 Embed = Callable[[Sequence[Passage]], Vectors]
+"""Makes the vectors of a document's passages."""
 
 
 @dataclass(frozen=True, slots=True)

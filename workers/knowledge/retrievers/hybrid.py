@@ -3,61 +3,89 @@
 Paraphrases and questions in another language are found by the vectors, error codes and host names by their words.
 A passage's score is its cosine plus a share of its coverage, the part of the question's words that it holds,
 each word weighted by its rarity. A passage without a word in common gets nothing added, and nothing taken away.
-Measured on the handbook's questions (`python -m benchmarks.quality`), this found more than adding BM25's z-score
+Measured on the shipped questions (`python -m benchmarks.retrieval`), this found more than adding BM25's z-score
 with any weight, and far more than fusing the two ranks as equals.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from workers.knowledge.base import DEFAULT_BASE
 from workers.knowledge.embedder import Embedder
+from workers.knowledge.found import joined, without_duplicates
+from workers.knowledge.reranker import Reranker
 from workers.knowledge.retriever import Retriever, ScoredPassage
 from workers.knowledge.store import Snapshot, Store
 from workers.knowledge.words import content_terms, is_identifier
 
-COVERAGE_WEIGHT = 0.3
+COVERAGE_WEIGHT = 0.4
 _IDENTIFIER_WEIGHT = 2.0
 _CANDIDATES = 32  # taken from each side; the best few of either are far above the last of them
 _COMMON_SHARE = 0.25  # a word in more of the passages than this is not searched for; it still counts as covered
+_MOST_POSTINGS = 12_000  # passages that the words searched for stand in, together: what a full-text search costs
 
 
 class HybridRetriever(Retriever):
-    """Searches a store by meaning and by words."""
+    """Searches a store by meaning and by words; with a reranker, the best of what it found once more.
 
-    def __init__(self, store: Store, embedder: Embedder) -> None:
+    The weights are for measuring what each side finds alone.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        embedder: Embedder,
+        reranker: Reranker | None = None,
+        *,
+        dense_weight: float = 1.0,
+        coverage_weight: float = COVERAGE_WEIGHT,
+    ) -> None:
         self._store = store
         self._embedder = embedder
+        self._reranker = reranker
+        self._dense_weight = dense_weight
+        self._coverage_weight = coverage_weight
 
     def search(self, text: str, limit: int, bases: Collection[str] = (DEFAULT_BASE,)) -> list[ScoredPassage]:
         """The passages with the highest cosine and share of words."""
         vector = self._embedder.embed([text])[0]
         words = content_terms(text)
+        wanted = max(limit, _CANDIDATES)
         with self._store.snapshot(bases) as snapshot:
             if not snapshot.size:
                 return []
-            near = dict(snapshot.nearest(vector, max(limit, _CANDIDATES)))
-            dense_ranks = {one: rank for rank, one in enumerate(near, 1)}
-            weights = _weights(snapshot, words)
-            least = _weight(_COMMON_SHARE * snapshot.size, snapshot.size)
-            rare = {word: weight for word, weight in weights.items() if weight >= least}
-            lexical = snapshot.with_words(rare, max(limit, _CANDIDATES))
-            lexical_ranks = {one: rank for rank, one in enumerate(lexical, 1)}
-            others = [one for one in lexical if one not in near]
-            near |= {one: float(vector @ other) for one, other in snapshot.vectors(others).items()}
-            held = {one: frozenset(said) for one, said in snapshot.words_of(list(near)).items()}
-            scored = []
-            for one, dense in near.items():
-                coverage = _coverage(weights, held[one])
-                scored.append((dense + COVERAGE_WEIGHT * coverage, dense, coverage, one))
-            scored.sort(key=lambda entry: (-entry[0], entry[3]))
-            passages = snapshot.passages([entry[3] for entry in scored[:limit]])
-        return [
-            ScoredPassage(passages[one], score, dense, coverage, dense_ranks.get(one, 0), lexical_ranks.get(one, 0))
-            for score, dense, coverage, one in scored[:limit]
+            dense = dict(snapshot.nearest(vector, wanted))
+            dense_ranks = _ranks(dense)
+            weights = _weights(words, snapshot)
+            lexical_ranks = _ranks(snapshot.with_words(_searched(weights, snapshot), wanted))
+            others = [one for one in lexical_ranks if one not in dense]
+            dense |= {one: float(vector @ other) for one, other in snapshot.vectors(others).items()}
+            held = {one: frozenset(said) for one, said in snapshot.words_of(list(dense)).items()}
+            coverage = {one: _coverage(weights, held[one]) for one in dense}
+            scores = {
+                one: self._dense_weight * dense[one] + self._coverage_weight * coverage[one]
+                for one in dense
+                if self._dense_weight or coverage[one]
+            }
+            best = sorted(scores, key=lambda one: (-scores[one], one))[:wanted]
+            passages = snapshot.passages(best)
+        hits = [
+            ScoredPassage(
+                passages[one],
+                scores[one],
+                dense[one],
+                coverage[one],
+                dense_ranks.get(one, 0),
+                lexical_ranks.get(one, 0),
+            )
+            for one in best
         ]
+        hits = without_duplicates(hits)
+        if self._reranker is not None:
+            hits = self._reranker.rerank(text, hits)
+        return joined(hits[: 2 * limit])[:limit]
 
     def similarity(self, text: str, others: Sequence[str]) -> list[float]:
         """The cosines, by the same embedder."""
@@ -67,19 +95,37 @@ class HybridRetriever(Retriever):
         return [float(value) for value in vectors[1:] @ vectors[0]]
 
 
-def _weights(snapshot: Snapshot, words: Sequence[str]) -> dict[str, float]:
+def _ranks(found: Collection[int]) -> dict[int, int]:
+    return {one: rank for rank, one in enumerate(found, 1)}
+
+
+def _weights(words: Sequence[str], snapshot: Snapshot) -> dict[str, tuple[float, int]]:
+    """How much each word counts, and in how many passages it stands."""
     frequencies = snapshot.frequencies(words)
     return {
-        word: _weight(frequencies[word], snapshot.size) * (_IDENTIFIER_WEIGHT if is_identifier(word) else 1.0)
-        for word in words
+        word: (_rarity(count, snapshot.size) * (_IDENTIFIER_WEIGHT if is_identifier(word) else 1.0), count)
+        for word, count in frequencies.items()
     }
 
 
-def _weight(frequency: float, passages: int) -> float:
+def _searched(weights: Mapping[str, tuple[float, int]], snapshot: Snapshot) -> dict[str, float]:
+    """The words worth searching for: the rarest, as far as their passages can be read through in a moment."""
+    chosen: dict[str, float] = {}
+    left = _MOST_POSTINGS
+    for word, (weight, count) in sorted(weights.items(), key=lambda entry: entry[1][1]):
+        left -= count
+        if count > max(1.0, _COMMON_SHARE * snapshot.size) or left < 0:
+            break
+        if count:
+            chosen[word] = weight
+    return chosen
+
+
+def _rarity(count: int, size: int) -> float:
     """How much a word says, by the passages it stands in (the inverse document frequency of BM25)."""
-    return math.log1p((passages - min(frequency, passages) + 0.5) / (frequency + 0.5))
+    return math.log1p((size - min(count, size) + 0.5) / (count + 0.5))
 
 
-def _coverage(weights: dict[str, float], held: frozenset[str]) -> float:
-    whole = sum(weights.values())
-    return sum(weight for word, weight in weights.items() if word in held) / whole if whole else 0.0
+def _coverage(weights: Mapping[str, tuple[float, int]], held: frozenset[str]) -> float:
+    whole = sum(weight for weight, _ in weights.values())
+    return sum(weight for word, (weight, _) in weights.items() if word in held) / whole if whole else 0.0

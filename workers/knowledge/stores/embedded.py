@@ -45,7 +45,6 @@ from workers.knowledge.stores.sqlite_file import (
     write_meta,
 )
 
-_REBUILD_BATCH = 256
 _OPTIMISED_FROM = 5000  # passages in one change; then the pieces of the full-text index are made one
 _READ_AT_ONCE = 4096
 _SCRATCH = (
@@ -173,9 +172,8 @@ class EmbeddedStore(Store):
             }
             whole, done = sum(counts.values()), 0
             for number in numbers:
-                for batch in read_passages(db, number, _REBUILD_BATCH):
-                    vectors = embed(list(batch.values()))
-                    rows = [(one, _blob(vector)) for one, vector in zip(batch, vectors, strict=True)]
+                for passages in read_passages(db, number):
+                    rows = [(one.id, _blob(vector)) for one, vector in zip(passages, embed(passages), strict=True)]
                     db.executemany("INSERT INTO scratch.passages (id, vector) VALUES (?, ?)", rows)
                     done += len(rows)
                     progress(done, whole)

@@ -7,6 +7,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -106,17 +107,12 @@ class EmbeddedSnapshot(Snapshot):
             yield from self._db.execute(f"{query.format(base=view.number)} IN ({marks})", ids)
 
 
-def read_passages(db: sqlite3.Connection, number: int, at_once: int) -> Iterator[dict[int, Passage]]:
-    """Every passage that a base has now, some at a time."""
+def read_passages(db: sqlite3.Connection, number: int) -> Iterator[list[Passage]]:
+    """Every passage that a base has now, a document at a time."""
     end = db.execute(f"SELECT coalesce(max(id), 0) FROM passages_{number}").fetchone()[0]  # noqa: S608
-    last = 0
-    while True:
-        query = f"{_PASSAGE.format(base=number)} WHERE p.id > ? AND p.id <= ? ORDER BY p.id LIMIT ?"
-        batch = {row[0]: _passage(row) for row in db.execute(query, (last, end, at_once))}
-        if not batch:
-            return
-        yield batch
-        last = max(batch)
+    rows = db.execute(f"{_PASSAGE.format(base=number)} WHERE p.id <= ? ORDER BY p.id", (end,))
+    for _, document in groupby(rows, key=lambda row: row[-1]):
+        yield [_passage(row) for row in document]
 
 
 def _passage(row: tuple[int, str, str, str, str, str, int, str, int]) -> Passage:

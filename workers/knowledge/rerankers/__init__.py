@@ -1,0 +1,1 @@
+"""The rerankers. Each is named by `knowledge.reranker`."""

@@ -1,0 +1,39 @@
+"""The sentences' reranker: a passage is as near as its nearest sentence, too.
+
+It embeds every sentence of the best passages, some hundred, which takes the bundled embedder a tenth of a second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from workers.knowledge.embedder import Embedder
+from workers.knowledge.reranker import Reranker
+from workers.knowledge.retriever import ScoredPassage
+from workers.knowledge.sentence import sentences
+
+SENTENCE_WEIGHT = 0.5
+
+
+class SentenceReranker(Reranker):
+    """Adds a share of the best sentence's nearness to each score."""
+
+    def __init__(self, embedder: Embedder) -> None:
+        self._embedder = embedder
+
+    def rerank(self, text: str, hits: Sequence[ScoredPassage]) -> list[ScoredPassage]:
+        """One call of the embedder for all sentences."""
+        said = [
+            (at, f"{hit.passage.label}: {one.text}")
+            for at, hit in enumerate(hits)
+            for one in sentences(hit.passage.text)
+        ]
+        if not said:
+            return list(hits)
+        vectors = self._embedder.embed([text, *(sentence for _, sentence in said)])
+        best = [-1.0] * len(hits)
+        for (at, _), similarity in zip(said, vectors[1:] @ vectors[0], strict=True):
+            best[at] = max(best[at], float(similarity))
+        scored = [replace(hit, score=hit.score + SENTENCE_WEIGHT * best[at]) for at, hit in enumerate(hits)]
+        return sorted(scored, key=lambda hit: -hit.score)
