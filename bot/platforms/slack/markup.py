@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable
 
 _CALL = re.compile(r"(?:<|&lt;)(?=\s*[!@])", re.IGNORECASE)
@@ -10,6 +11,10 @@ _IMAGE = re.compile(r"!\[([^\]\n]*)\](?:\([^)\n]*\)|\[[^\]\n]*\])?")
 _HTML_IMAGE = re.compile(r"<img\b[^>]*>", re.IGNORECASE)
 _CODE = re.compile(r"(^[ ]{0,3}(?:```|~~~).*?(?:^[ ]{0,3}(?:```|~~~)[ ]*$|\Z)|`[^`\n]+`)", re.DOTALL | re.MULTILINE)
 _FENCE = re.compile(r"^ {0,3}(```|~~~)(.*)$")
+_RULE = re.compile(r"^\s*\|?(?:\s*:?-+:?\s*\|)*\s*:?-+:?\s*\|?\s*$")
+"""The line below a table's head."""
+_CELL_END = re.compile(r"(?<!\\)\|")
+_UNFINISHED_TABLE = re.compile(r"(?:^[ \t]*\|[^\n]*(?:\n|\Z))+\Z", re.MULTILINE)
 _UNFINISHED = re.compile(
     r"(?:!(?:\[[^\]\n]*(?:\][(\[]?[^)\]\n]*)?)?|[<@&]\s*/?[^\s<>@&]{0,12}|<img\b[^>]*)$", re.IGNORECASE
 )
@@ -28,8 +33,29 @@ def safe_markdown(text: str) -> str:
 
 
 def finished(text: str) -> str:
-    """The text up to where what comes next may still change how it is shown: an image, a mention, an entity."""
-    return _UNFINISHED.sub("", text)
+    """The text up to where what comes next may still change how it is shown: an image, a mention, a table's row."""
+    return _UNFINISHED_TABLE.sub("", _UNFINISHED.sub("", text))
+
+
+def tables_as_code(text: str) -> str:
+    """The text with its tables as code, so that their columns stand below each other.
+
+    What Slack makes of a Markdown table depends on where it stands and has changed over time; code is code everywhere.
+    """
+    lines: list[str] = []
+    table: list[str] = []
+    in_code = False
+    for line in [*text.split("\n"), None]:
+        if line is not None and not in_code and line.lstrip().startswith("|"):
+            table.append(line)
+            continue
+        is_table = len(table) > 1 and not _RULE.match(table[0]) and _RULE.match(table[1])
+        lines += ["```", *_aligned(table), "```"] if is_table else table
+        table = []
+        if line is not None:
+            in_code ^= bool(_FENCE.match(line))
+            lines.append(line)
+    return "\n".join(lines)
 
 
 def outside_code(text: str, change: Callable[[str], str]) -> str:
@@ -89,34 +115,33 @@ def escaped(text: str) -> str:
 
 
 def mrkdwn(text: str) -> str:
-    """Markdown in Slack's older markup; tables become code, so that their columns stand below each other."""
+    """Markdown in Slack's older markup."""
     lines: list[str] = []
-    table: list[str] = []
     in_code = False
-    for line in [*text.splitlines(), ""]:
-        if table and (in_code or not line.lstrip().startswith("|")):
-            lines += ["```", *_aligned(table), "```"]
-            table = []
+    for line in tables_as_code(text).splitlines():
         if _FENCE.match(line):
             in_code = not in_code
             lines.append("```")
-        elif in_code:
-            lines.append(escaped(line))
-        elif line.lstrip().startswith("|"):
-            table.append(line)
         else:
-            lines.append(_line(line))
+            lines.append(escaped(line) if in_code else _line(line))
     return "\n".join(lines).rstrip("\n")
 
 
 def _aligned(table: list[str]) -> list[str]:
-    rows = [[cell.strip() for cell in line.strip().strip("|").split("|")] for line in table]
-    rows = [row for row in rows if not all(re.fullmatch(r":?-+:?", cell) for cell in row)]
-    widths = [
-        max((len(row[place]) for row in rows if place < len(row)), default=0) for place in range(max(map(len, rows)))
-    ]
-    padded = (" | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False)) for row in rows)
-    return [escaped(row.rstrip()) for row in padded]
+    lines = (line.strip().removeprefix("|").removesuffix("|") for line in table if not _RULE.match(line))
+    rows = [[cell.strip().replace("**", "").replace("\\|", "|") for cell in _CELL_END.split(line)] for line in lines]
+    places = range(max(map(len, rows)))
+    widths = [max((_columns(row[place]) for row in rows if place < len(row)), default=0) for place in places]
+    padded = (
+        " | ".join(cell + " " * (width - _columns(cell)) for cell, width in zip(row, widths, strict=False))
+        for row in rows
+    )
+    return [row.rstrip() for row in padded]
+
+
+def _columns(text: str) -> int:
+    """How wide a text is where each letter has one column, and a Chinese character two."""
+    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
 
 
 def _line(line: str) -> str:

@@ -58,15 +58,18 @@ class Post:
 
 def posts(reply: Reply) -> list[Post]:
     """The messages that show a whole reply; the last of them has the sources and the buttons."""
-    pieces = markup.split(markup.safe_markdown(reply.text), POST_UNITS)
+    pieces = markup.split(_markdown(reply.text), POST_UNITS)
     last = len(pieces) - 1
     return [Post(part, piece, _tail(reply) if part == last else ()) for part, piece in enumerate(pieces)]
 
 
 def growing_post(reply: Reply) -> Post:
     """The one message that shows a reply while it grows: its beginning, as far as nothing changes it any more."""
-    text = markup.safe_markdown(markup.finished(reply.text))
-    return Post(0, markup.split(text, POST_UNITS)[0])
+    return Post(0, markup.split(_markdown(markup.finished(reply.text)), POST_UNITS)[0])
+
+
+def _markdown(text: str) -> str:
+    return markup.tables_as_code(markup.safe_markdown(text))
 
 
 def _tail(reply: Reply) -> tuple[Block, ...]:

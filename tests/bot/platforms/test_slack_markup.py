@@ -70,7 +70,34 @@ def test_growing_text_only_ever_grows() -> None:
         now = growing_post(reply(text[:end], None)).markdown
         assert now.startswith(before) or before.startswith(now)
         before = max(before, now, key=len)
-    assert before == markup.safe_markdown(text)
+    assert before == posts(reply(text))[0].markdown
+
+
+# --- tables
+
+
+@pytest.mark.parametrize(
+    ("table", "code"),
+    [
+        ("| name | days |\n|:--|--:|\n| full | 30 |", "```\nname | days\nfull | 30\n```"),
+        ("|职位|天数|\n|-|-|\n|全职员工|30|", "```\n职位     | 天数\n全职员工 | 30\n```"),
+        (r"| a | b |\n|---|---|\n| x \| y | **z** |".replace("\\n", "\n"), "```\na     | b\nx | y | z\n```"),
+        ("| a | b | c |\n|--|--|--|\n| 1 |  | 3 |\n| 4 |", "```\na | b | c\n1 |   | 3\n4\n```"),
+        ("| just a line with bars |", "| just a line with bars |"),
+        ("```\n| a |\n|---|\n```", "```\n| a |\n|---|\n```"),
+    ],
+)
+def test_a_table_is_code_with_columns(table: str, code: str) -> None:
+    """A table's columns stand below each other, Chinese ones too; what is no table, or code already, stays."""
+    assert markup.tables_as_code(f"Before\n\n{table}\n\nafter") == f"Before\n\n{code}\n\nafter"
+
+
+@given(st.lists(st.sampled_from(["| a | b |", "|---|---|", "|", "", "x", "```", "~~~", "| 汉 |"])))
+def test_any_lines_with_bars_are_got_over(lines: list[str]) -> None:
+    """Broken tables lose no word."""
+    text = "\n".join(lines)
+    shown_now = markup.tables_as_code(text)
+    assert [shown_now.count(letter) for letter in "ab汉x"] == [text.count(letter) for letter in "ab汉x"]
 
 
 # --- split

@@ -124,6 +124,23 @@ async def test_an_answer_of_seven_minutes_arrives_whole(
         assert fake.sends_above_rate() == []
 
 
+async def test_a_table_is_streamed_when_it_is_complete(fake: FakeSlack, make_settings: MakeSettings) -> None:
+    """Rows are held back until the table is whole, so that the stream goes on and nothing is rewritten."""
+    table = "| name | days |\n|---|---|\n| full time | 30 |\n"
+    whole = f"Days off:\n\n{table}\nThat is all."
+
+    async def script(client: redis.asyncio.Redis, question: Question) -> None:
+        for end in (9, 30, 40, len(whole) - 5):
+            await publish(client, question, whole[:end])
+            await fake.eventually(lambda: seen(fake, question))
+        await finish(client, answered(question, whole))
+
+    async with serving(fake, make_settings(slack=slack_settings(fake)), script):
+        (answer,) = await shown(fake, fake.happen("app_mention"))
+    assert "```\nname      | days\nfull time | 30\n```\n\nThat is all." in answer.shown
+    assert (answer.edits, answer.stream_state) == ([], "stopped")
+
+
 async def test_a_rewritten_text_is_shown_as_it_is_now(fake: FakeSlack, make_settings: MakeSettings) -> None:
     """A stream can only be added to: when the text becomes another one, the message is edited."""
     script = growing(fake, ["One thing", "Another thing"], "Something else.")
