@@ -91,6 +91,7 @@ class Answers:
         self._shown: OrderedDict[str, Shown] = OrderedDict()
         self._doubtful: OrderedDict[str, None] = OrderedDict()
         self._plain: OrderedDict[str, None] = OrderedDict()
+        self._given_up: OrderedDict[str, None] = OrderedDict()
         self._since_s = time.time()
 
     async def send(self, reply: Reply) -> str:
@@ -121,7 +122,7 @@ class Answers:
 
     async def find(self, question: Question) -> str | None:
         """As `Platform.find`."""
-        parts = [Part.found(item) for item in await self._history.replies_to(question)]
+        parts = await self._read_back(question)
         # What was sent may still arrive: from now on a send is looked at before it is believed.
         _remember(self._doubtful, question.id, None)
         if not parts:
@@ -150,12 +151,17 @@ class Answers:
             log.warning("the chat cannot be read back", error=str(error))
             return None
 
+    async def _read_back(self, question: Question) -> list[Part]:
+        """Our messages that answer this question, as the chat shows them, without those that were given up."""
+        found = [Part.found(item) for item in await self._history.replies_to(question)]
+        return [part for part in found if part.message_id not in self._given_up]
+
     async def _restore(self, sent_id: str, question: Question) -> Shown:
         """What an earlier process has shown."""
         known = [Part(message_id, kind, card_id) for message_id, card_id, kind in json.loads(sent_id)]
         card_ids = {part.message_id: part.card_id for part in known}
         try:
-            parts = [Part.found(item) for item in await self._history.replies_to(question)]
+            parts = await self._read_back(question)
         except SendRefusedError as error:
             log.warning("the chat cannot be read back", error=str(error))
             parts = known
@@ -171,11 +177,11 @@ class Answers:
     # --- sending
 
     async def _send_part(self, question: Question, number: int, face: Face) -> Part:
-        """Send one message, or find it sent; under another uuid where an earlier one was deleted since."""
+        """Send one message, or find it sent; under another uuid where an earlier one was deleted or given up."""
         since_s = time.monotonic()
         for generation in range(TRIES):
             item, card_id = await self._post(question, f"{question.id}-{number}-{generation}", face)
-            if not item.get("deleted"):
+            if not item.get("deleted") and item["message_id"] not in self._given_up:
                 break
         part = Part.found(item)
         if not self._is_doubtful(question):
@@ -266,7 +272,7 @@ class Answers:
                 await self._stream_text(shown.question, part, face)
         except LarkRefusedError as error:
             if error.code in MESSAGE_GONE:
-                raise TooLateToEditError(str(error)) from error
+                raise await self._give_up(part, error) from error
             self._fall_back("whole card", error)
             await self._replace(shown, part, face)
 
@@ -295,7 +301,7 @@ class Answers:
                 return
             except LarkRefusedError as error:
                 if error.code in MESSAGE_GONE:
-                    raise TooLateToEditError(str(error)) from error
+                    raise await self._give_up(part, error) from error
                 self._fall_back("patched message", error)
                 part.card_id = ""
         await self._pace.wait(("api", "message.patch"), ("message", part.message_id), urgent=not face.growing)
@@ -303,7 +309,7 @@ class Answers:
             await self._api.call("PATCH", f"/open-apis/im/v1/messages/{part.message_id}", {"content": content})
         except LarkRefusedError as error:
             if error.code in MESSAGE_GONE:
-                raise TooLateToEditError(str(error)) from error
+                raise await self._give_up(part, error) from error
             if face.growing:
                 raise
             await self._give_up_cards(shown, error)
@@ -313,9 +319,16 @@ class Answers:
         self._fall_back("text", reason)
         _remember(self._plain, shown.question.id, None)
         for part in shown.parts:
-            await self._delete(part)
+            await self._give_up(part, reason)
         self._shown.pop(shown.question.id, None)
         raise TooLateToEditError(str(reason)) from reason
+
+    async def _give_up(self, part: Part, reason: LarkRefusedError) -> TooLateToEditError:
+        """Take away a message that cannot be changed any more: what is sent next has to be another one."""
+        _remember(self._given_up, part.message_id, None)
+        if reason.code not in MESSAGE_GONE:
+            await self._delete(part)
+        return TooLateToEditError(str(reason))
 
     async def _operate(self, question: Question, part: Part, api: str, method: str, path: str, body: Json) -> None:
         """One operation on a card, under a sequence above all earlier ones, those of earlier processes included."""
@@ -338,7 +351,7 @@ class Answers:
         try:
             await self._api.call("PUT", f"/open-apis/im/v1/messages/{part.message_id}", body)
         except LarkRefusedError as error:
-            raise TooLateToEditError(str(error)) from error
+            raise await self._give_up(part, error) from error
 
     async def _card_of(self, part: Part) -> str:
         """The id of the card that a message shows; empty where Lark does not say."""

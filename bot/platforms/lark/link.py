@@ -25,7 +25,6 @@ from bot.platforms.lark import metrics
 from bot.platforms.lark.sdk import ws_client
 
 Take = Callable[[bytes], Awaitable[dict[str, Any] | None]]
-JOIN_WITHIN_S = 3.0
 
 log = structlog.get_logger(__name__)
 
@@ -40,6 +39,7 @@ class LinkTimes:
     check_s: float = 0.5
     pause_first_s: float = 1.0
     pause_last_s: float = 30.0
+    join_within_s: float = 3.0
 
 
 class LinkLife:
@@ -60,13 +60,14 @@ class LinkLife:
         """Begin to connect."""
         self._thread.start()
 
-    async def stop(self) -> None:
-        """Close the connection and end the thread. One that hangs in a call is left to end by itself."""
+    async def stop(self, within_s: float) -> None:
+        """Close the connection and end the thread. One that hangs in a call for longer is left to end by itself."""
         self._stopped.set()
         if self._loop is not None:
             with contextlib.suppress(RuntimeError):  # it has ended by itself
-                self._loop.call_soon_threadsafe(self._cancel_all)
-        await asyncio.to_thread(self._thread.join, JOIN_WITHIN_S)
+                # A turn later: what is cancelled before its first step would be told to have never been awaited.
+                self._loop.call_soon_threadsafe(self._loop.call_soon, self._cancel_all)
+        await asyncio.to_thread(self._thread.join, within_s)
         if self._thread.is_alive():
             log.warning("the long connection's thread hangs and is left behind")
 
@@ -207,7 +208,7 @@ class LongLink:
                     return
                 metrics.link_rebuilds.labels(reason).inc()
                 log.warning("the long connection is built anew", reason=reason, error=life.error)
-                await life.stop()
+                await life.stop(self._times.join_within_s)
                 life = None
                 pause_s = (
                     self._times.pause_first_s if well_at_s > began_s else min(2 * pause_s, self._times.pause_last_s)
@@ -216,7 +217,7 @@ class LongLink:
         finally:
             link_of("lark").down()
             if life is not None:
-                await life.stop()
+                await life.stop(self._times.join_within_s)
 
     async def _watch(self, life: LinkLife, well_at_s: float, closed: asyncio.Event) -> tuple[str, float]:
         """Why this life has to end, and when all was well last; raises LinkDeadError where that is too long ago."""

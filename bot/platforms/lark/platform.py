@@ -23,6 +23,7 @@ from bot.platforms.lark.errors import SECRET_WRONG, LarkRefusedError
 from bot.platforms.lark.events import NAME
 from bot.platforms.lark.link import LinkTimes, LongLink
 from bot.platforms.lark.pace import Pace
+from bot.platforms.lark.people import People
 from bot.platforms.lark.receiving import Receiving
 from bot.platforms.lark.webhook import Webhook
 from config.settings import LarkSettings
@@ -58,7 +59,9 @@ class LarkPlatform(Platform):
         self._domain = settings.domain.rstrip("/")
         self._secret = settings.app_secret.get_secret_value()
         self._api = LarkApi(self._domain, self.account, self._secret, timeout_s=timeout_s)
-        self._answers = Answers(self._api, Pace(), self.account, rotate_after_s=rotate_after_s)
+        pace = Pace()
+        self._people = People(self._api, pace)
+        self._answers = Answers(self._api, pace, self.account, rotate_after_s=rotate_after_s)
         self._closed = asyncio.Event()
         self.webhook: Webhook | None = None
 
@@ -67,7 +70,9 @@ class LarkPlatform(Platform):
         bot_open_id = await self._learn_who_we_are()
         if self._closed.is_set():
             return
-        receiving = Receiving(self._api, self.account, bot_open_id, receive, self._answers.recalled, self._ack_within_s)
+        receiving = Receiving(
+            self._api, self._people, self.account, bot_open_id, receive, self._answers.recalled, self._ack_within_s
+        )
         if self._settings.mode == "webhook":
             self.webhook = Webhook(self._settings, receiving.take)
             await self.webhook.run(self._closed)

@@ -16,6 +16,7 @@ from bot.platforms.lark import metrics
 from bot.platforms.lark.api import LarkApi
 from bot.platforms.lark.events import EventError, event_type, parse, quoted_text, translate, with_quote
 from bot.platforms.lark.markup import VERDICTS
+from bot.platforms.lark.people import People
 
 QUOTE_WITHIN_S = 1.0
 """An event has to be acknowledged within 3 s. A question without what it quotes is better than none."""
@@ -30,6 +31,7 @@ class Receiving:
     def __init__(
         self,
         api: LarkApi,
+        people: People,
         app_id: str,
         bot_open_id: str,
         receive: Callable[[Any], Awaitable[None]],
@@ -37,6 +39,7 @@ class Receiving:
         ack_within_s: float = 2.5,
     ) -> None:
         self._api = api
+        self._people = people
         self._app_id = app_id
         self._bot_open_id = bot_open_id
         self._receive = receive
@@ -74,7 +77,7 @@ class Receiving:
             return "ignored", None
         answer = None
         if isinstance(meaning, ChatMessage):
-            meaning = await self._with_quote(meaning)
+            meaning = await self._completed(meaning)
         elif isinstance(meaning, MessageDeleted):
             self._recalled(meaning.message_id)
         elif isinstance(meaning, FeedbackGiven):
@@ -82,10 +85,17 @@ class Receiving:
         await self._receive(meaning)
         return "taken", answer
 
+    async def _completed(self, message: ChatMessage) -> ChatMessage:
+        """The message with its sender's name and what it quotes, where it is for us."""
+        if message.from_bot or not (message.mentions_us or message.is_direct):
+            return message
+        name, quoting = await asyncio.gather(self._people.name_of(message.sender), self._with_quote(message))
+        return replace(quoting, sender_name=name)
+
     async def _with_quote(self, message: ChatMessage) -> ChatMessage:
-        """The message with what it quotes, where it is for us and quotes somebody else."""
+        """The message with what it quotes, where it quotes somebody else."""
         parent_id = message.address.get("parent_id")
-        if not parent_id or message.from_bot or not (message.mentions_us or message.is_direct):
+        if not parent_id:
             return message
         try:
             async with asyncio.timeout(QUOTE_WITHIN_S):

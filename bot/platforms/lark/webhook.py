@@ -28,6 +28,8 @@ from config.settings import LarkSettings
 Take = Callable[[bytes | str], Awaitable[dict[str, Any] | None]]
 BODY_BYTES_MAX = 2**20
 """The longest text is 150 KB, and encryption adds a third."""
+LINGER_S = 1.0
+"""How long the rest of a body that is too large is read and thrown away, so that its sender sees the refusal."""
 CLOCKS_APART_MAX_S = 300.0
 
 log = structlog.get_logger(__name__)
@@ -108,7 +110,7 @@ class Webhook:
         """Serve until `closed` is set; raises LinkDeadError where the port cannot be had."""
         app = web.Application(client_max_size=BODY_BYTES_MAX)
         app.router.add_post(self._settings.webhook_path, self._serve)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=3.0)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=3.0, lingering_time=LINGER_S)
         await runner.setup()
         try:
             host, port = self._settings.webhook_host, self._settings.webhook_port

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from aiohttp import web
@@ -39,7 +40,7 @@ class FakeLark(FakeServer):
         time_scale: float = 1.0,
         port: int = 0,
         rules: Rules | None = None,
-        client_config: dict[str, int] | None = None,
+        client_config: Mapping[str, float] | None = None,
         app_id: str = APP_ID,
         encrypt_key: str = _SECRETS["encrypt_key"],
     ) -> None:

@@ -8,6 +8,7 @@ import json
 import random
 import secrets
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
@@ -50,7 +51,7 @@ class Link:
 
     fault_kind = "event"
 
-    def __init__(self, gateway: Gateway, client_config: dict[str, int]) -> None:
+    def __init__(self, gateway: Gateway, client_config: Mapping[str, float]) -> None:
         self.gateway = gateway
         self.server = gateway.server
         self.client_config = client_config

@@ -11,18 +11,26 @@ import pytest
 from bot.platforms.lark import LarkPlatform
 from bot.platforms.lark.link import LinkTimes
 from config.settings import LarkSettings, load_settings
-from tests.fakes.lark import FakeLark
+from tests.fakes.lark import FakeLark, Rules
 
 QUICK = LinkTimes(
-    link_timeout_s=20, rebuild_after_s=1.5, silent_pings=2.0, check_s=0.05, pause_first_s=0.1, pause_last_s=0.2
+    link_timeout_s=20,
+    rebuild_after_s=0.8,
+    silent_pings=3.0,
+    check_s=0.05,
+    pause_first_s=0.1,
+    pause_last_s=0.2,
+    join_within_s=0.3,
 )
+CLIENT_CONFIG = {"ReconnectNonce": 0, "ReconnectInterval": 0.3, "PingInterval": 0.3}
 MakePlatform = Callable[..., LarkPlatform]
 
 
 @pytest.fixture
 def fake() -> Iterator[FakeLark]:
     """A fake Lark whose clocks run so fast that an event comes again after 0.15 s and streaming ends after 6 s."""
-    with FakeLark(time_scale=0.01) as server:
+    rules = Rules(redelivery_after_s=(15, 15, 15, 15))
+    with FakeLark(time_scale=0.01, rules=rules, client_config=CLIENT_CONFIG) as server:
         yield server
 
 

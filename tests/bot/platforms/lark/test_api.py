@@ -16,7 +16,7 @@ INFO = "/open-apis/bot/v3/info"
 
 @pytest.fixture
 async def api(fake: FakeLark) -> AsyncIterator[LarkApi]:
-    client = LarkApi(fake.url, fake.app_id, fake.app_secret, timeout_s=1.0)
+    client = LarkApi(fake.url, fake.app_id, fake.app_secret, timeout_s=0.4)
     yield client
     await client.close()
 

@@ -7,7 +7,9 @@ import contextlib
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,8 +18,8 @@ from bot.chat_event import ChatEvent, FeedbackGiven, MessageDeleted
 from bot.chat_message import ChatMessage
 from bot.platform import LinkDeadError
 from bot.platforms.lark import LarkPlatform
-from bot.platforms.lark.link import LinkTimes
-from tests.bot.platforms.lark.conftest import MakePlatform, eventually
+from bot.platforms.lark import platform as lark_platform
+from tests.bot.platforms.lark.conftest import QUICK, MakePlatform, eventually
 from tests.fakes.lark import FakeLark
 
 Take = Callable[[Any], Awaitable[None]]
@@ -99,7 +101,7 @@ async def test_a_slow_receiver_is_not_waited_for_in_vain(fake: FakeLark, make_pl
             hangs.clear()
             await asyncio.sleep(60)
 
-    async with listening(fake, make_platform(ack_within_s=1.3), receive):
+    async with listening(fake, make_platform(ack_within_s=0.8), receive):
         pings = sum(line.kind == "ping" for line in fake.journal)
         fake.say("why?", mention_bot=True)
         await eventually(fake, lambda: outcomes(fake)[0])
@@ -186,6 +188,9 @@ async def test_a_link_that_went_away_comes_back(fake: FakeLark, make_platform: M
     ("kind", "fault", "detail"),
     [
         ("endpoint", "code", {"code": 99991400}),  # the SDK's client would wait for ever
+        ("endpoint", "code", {"code": 1}),
+        ("endpoint", "code", {"code": 1000040343}),
+        ("endpoint", "code", {"code": 1000040350}),
         ("endpoint", "html", {"status": 500}),
         ("handshake", "refuse", {"status": 514, "auth_code": 1000040350}),  # and here
         ("handshake", "refuse", {"status": 403}),
@@ -217,16 +222,50 @@ async def test_a_frozen_discovery_is_left_behind(fake: FakeLark, make_platform: 
         fake.release_hung()
 
 
-async def test_a_link_that_stays_away_ends_the_program(fake: FakeLark, make_platform: MakePlatform) -> None:
-    """After `link_timeout_s` the platform says why it gives up."""
-    times = LinkTimes(link_timeout_s=1.0, rebuild_after_s=0.3, check_s=0.05, pause_first_s=0.05, pause_last_s=0.1)
-    platform = make_platform(times=times)
-    async with listening(fake, platform, Heard()) as task:
-        fake.fail("endpoint", "code", times=999, code=99991400)
-        fake.abort_links()
-        await asyncio.wait([task], timeout=8)
-        with pytest.raises(LinkDeadError, match=r"does not come back.*99991400"):
+@pytest.mark.parametrize(
+    ("act", "kind", "fault", "detail"),
+    [
+        ("abort_links", "endpoint", "code", {"code": 99991400}),
+        ("abort_links", "handshake", "refuse", {"status": 514, "auth_code": 1000040350}),
+        ("abort_links", "endpoint", "hang", {}),
+        ("silence_links", "endpoint", "code", {"code": 99991400}),
+    ],
+)
+async def test_a_link_that_stays_away_ends_the_program(
+    fake: FakeLark, make_platform: MakePlatform, act: str, kind: str, fault: str, detail: dict[str, Any]
+) -> None:
+    """A zombie, a frozen and a silent link that does not come back ends within `link_timeout_s`, and says why."""
+    times = replace(QUICK, link_timeout_s=1.0, rebuild_after_s=0.3, pause_first_s=0.05, pause_last_s=0.1)
+    async with listening(fake, make_platform(times=times), Heard()) as task:
+        fake.fail(kind, fault, times=999, **detail)
+        began_s = time.monotonic()
+        getattr(fake, act)()
+        # A silent link is still heard of a moment ago, and a thread that hangs is waited for a little.
+        await asyncio.wait([task], timeout=6)
+        assert time.monotonic() - began_s < 1.0 + 2.5
+        with pytest.raises(LinkDeadError, match=r"does not come back"):
             await task
+        fake.release_hung()
+
+
+async def test_pings_that_are_not_answered_are_a_silent_link(fake: FakeLark, make_platform: MakePlatform) -> None:
+    """A link that takes what is sent and never answers is built anew."""
+    async with listening(fake, make_platform(), Heard()):
+        old = fake.link.connections[0].device_id
+        fake.fail("ping", "mute", times=10)
+        await eventually(fake, lambda: [each for each in fake.link.connections if each.device_id != old])
+
+
+async def test_the_platform_sets_how_often_it_is_pinged(fake: FakeLark, make_platform: MakePlatform) -> None:
+    """A pong that changes the interval makes the watch patient, too: the link is not built anew for it."""
+    async with listening(fake, make_platform(), Heard()):
+        old = fake.link.connections[0].device_id
+        fake.fail("ping", "reconfigure", config={"PingInterval": 1.2})
+        await eventually(fake, lambda: not any(each.times for each in fake.faults))
+        pings = sum(line.kind == "ping" for line in fake.journal)
+        # The old interval's silence would be over after 0.9 s.
+        await eventually(fake, lambda: sum(line.kind == "ping" for line in fake.journal) > pings)
+        assert [each.device_id for each in fake.link.connections] == [old]
 
 
 async def test_a_wrong_secret_ends_the_program_at_once(fake: FakeLark, make_platform: MakePlatform) -> None:
@@ -235,8 +274,11 @@ async def test_a_wrong_secret_ends_the_program_at_once(fake: FakeLark, make_plat
         await make_platform({"app_secret": "wrong"}).listen(Heard())
 
 
-async def test_the_bot_waits_for_lark_to_say_who_it_is(fake: FakeLark, make_platform: MakePlatform) -> None:
+async def test_the_bot_waits_for_lark_to_say_who_it_is(
+    fake: FakeLark, make_platform: MakePlatform, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A gateway's page at the start is asked again."""
+    monkeypatch.setattr(lark_platform, "RETRY_S", 0.1)
     fake.fail("bot.info", "html")
     heard = Heard()
     async with listening(fake, make_platform(), heard):
