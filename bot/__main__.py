@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import gc
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -18,11 +19,14 @@ from bot.platform import LinkTakenError, NotConfiguredError
 from bot.registry import PLATFORMS, create_platform
 from bot.run import run_bot
 from config.logging import configure_logging
-from config.settings import Settings, load_settings, supervised_program
+from config.settings import CHECKOUT, Settings, load_settings, supervised_program
 from contract.errors import FennelError
+from health.parent import end_with_parent
 from health.server import HealthServer
 
 PAUSE_BEFORE_RESTART_S = 5.0
+STANDALONE = "cli.standalone"
+"""Named and not imported: a bot knows no command."""
 LINK_TAKEN = 3
 """supervisord does not start a program anew that ends with this code."""
 
@@ -33,7 +37,13 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the bot named on the command line; returns 0 after a clean stop, or where the platform is not set up."""
     parser = argparse.ArgumentParser(prog="python -m bot", description=__doc__)
     parser.add_argument("platform", help=f"one of: {', '.join(PLATFORMS)}")
-    platform_name: str = parser.parse_args(arguments).platform
+    parser.add_argument("--standalone", action="store_true", help="start Redis and a worker too, and stop them after")
+    options = parser.parse_args(arguments)
+    platform_name: str = options.platform
+    if options.standalone:
+        return _run_standalone(platform_name)
+    if supervised_program():
+        end_with_parent()
     try:
         settings = load_settings()
         settings.make_folders()
@@ -42,6 +52,21 @@ def main(arguments: list[str] | None = None) -> int:
     except FennelError as error:
         print(f"{error}.", file=sys.stderr)
         return 1
+
+
+def _run_standalone(platform_name: str) -> int:
+    """Everything in this terminal: in a program of its own, so that nothing of this process reaches the model.
+
+    This process may have touched torch or CUDA, if somebody calls `main` from theirs; a fresh program has not.
+    """
+    # Ctrl-C reaches the whole terminal: the other one acts on it, and this one waits for it.
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with subprocess.Popen([sys.executable, "-m", STANDALONE, platform_name], cwd=CHECKOUT) as everything:
+            signal.signal(signal.SIGTERM, lambda *_: everything.terminate())
+            return everything.wait()
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _run(platform_name: str, settings: Settings) -> int:

@@ -81,19 +81,19 @@ def list_() -> None:
 @click.option("--limit", default=5, show_default=True, type=click.IntRange(1, 50), help="Passages to show.")
 def search(query: str, limit: int) -> None:
     """Show the passages that a question finds, and what the gate makes of them."""
-    from workers.gates.weighted import WeightedGate
+    from workers.gate import COMPARED_HITS
+    from workers.gates.learned import open_gate
     from workers.knowledge.retrievers.hybrid import HybridRetriever
 
-    gate = WeightedGate(load_settings().gate.min_score)
     with _opened() as (store, embedder):
-        hits = HybridRetriever(store, embedder).search(query, max(limit, 8))
+        hits = HybridRetriever(store, embedder).search(query, max(limit, COMPARED_HITS))
+        decision = open_gate(load_settings(), embedder).decide(query, hits, ())
     table = _table("Score", "Meaning", "Words", "Where", "Passage")
     for hit in hits[:limit]:
         where = f"{hit.passage.label}\n{hit.passage.source}"
         begin = " ".join(hit.passage.text.split())[:_QUOTE_CHARACTERS]
         table.add_row(f"{hit.score:.2f}", f"{hit.dense:.2f}", f"{hit.coverage:.2f}", _plain(where), _plain(begin))
     _print(table)
-    decision = gate.decide(query, hits, ())
     click.echo(f"gate: {decision.verdict}, score {decision.score:.2f} ({', '.join(decision.reasons)})")
 
 

@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 from urllib.parse import urlsplit
 
 import click
@@ -15,7 +15,7 @@ import redis
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from cli.stack import Program, Stack, StackError
+from cli.stack import Program, StackError
 from config.settings import Settings
 from health.engine_state import EngineState, read_states
 
@@ -25,6 +25,16 @@ START_MARGIN_S = 60.0
 """How much longer than the engine's own time limit its worker may take to say that it failed."""
 LOG_LINES = 12
 MAX_DEATHS = 3
+
+
+class Programs(Protocol):
+    """Who keeps the programs up: supervisord, or a process in a terminal."""
+
+    def programs(self) -> list[Program]:
+        """How they stand."""
+
+    def log_tail(self, program: str, lines: int) -> list[str]:
+        """The last lines that one printed."""
 
 
 class ReadinessBar:
@@ -65,7 +75,7 @@ class ReadinessBar:
 class Deaths:
     """Counts how often each program ended right after its start, and has enough of it before supervisord has."""
 
-    def __init__(self, stack: Stack) -> None:
+    def __init__(self, stack: Programs) -> None:
         self._stack = stack
         self._states: dict[str, str] = {}
         self._deaths: Counter[str] = Counter()
@@ -88,7 +98,7 @@ class Deaths:
         )
 
 
-def wait_until_ready(stack: Stack, settings: Settings) -> None:
+def wait_until_ready(stack: Programs, settings: Settings) -> None:
     """Return when questions are answered; raises StackError as soon as they cannot be, with what the log says."""
     end_s = time.monotonic() + settings.engine.start_timeout_s + START_MARGIN_S
     pids: set[int] = set()
@@ -112,7 +122,7 @@ def wait_until_ready(stack: Stack, settings: Settings) -> None:
             time.sleep(POLL_S)
 
 
-def _wait_for_redis(stack: Stack, settings: Settings, client: redis.Redis, bar: ReadinessBar) -> None:
+def _wait_for_redis(stack: Programs, settings: Settings, client: redis.Redis, bar: ReadinessBar) -> None:
     end_s = time.monotonic() + REDIS_TIMEOUT_S
     deaths = Deaths(stack)
     bar.show("starting Redis", 0.0)

@@ -18,7 +18,7 @@ def restart(ctx: click.Context, program: str | None) -> None:
     stack = Stack(load_settings())
     if program is None:
         stop_stack(stack)
-        ctx.invoke(up, wait=True, foreground=False)
+        ctx.invoke(up, wait=True, foreground=False, nodaemon=False)
         return
     found = [one for one in stack.programs() if program in (one.name, one.full_name, one.group)]
     if not found:

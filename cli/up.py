@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import sys
 import time
 from collections.abc import Iterator
 
 import click
 
-from cli import preflight
+from cli import preflight, standalone
 from cli.leftovers import find_leftovers, stop_leftovers
 from cli.readiness import wait_until_ready
-from cli.stack import Stack
+from cli.stack import Stack, StackError
 from config.settings import CHECKOUT, Settings, load_settings
 
 
 @click.command()
 @click.option("--wait", is_flag=True, help="Return when the model is loaded and questions are answered.")
-@click.option("--foreground", is_flag=True, help="Stay in this terminal (or container), and stop with it.")
-def up(wait: bool, foreground: bool) -> None:
+@click.option("--foreground", is_flag=True, help="Everything in this terminal, without supervisord, until Ctrl-C.")
+@click.option("--nodaemon", is_flag=True, help="Become supervisord and stay, for systemd or a container.")
+def up(wait: bool, foreground: bool, nodaemon: bool) -> None:
     """Start everything and leave it running."""
-    if wait and foreground:
-        raise click.UsageError("--foreground never returns, so there is nothing to --wait for")
+    if wait + foreground + nodaemon > 1:
+        raise click.UsageError("--wait, --foreground and --nodaemon exclude each other: two of them never return")
     settings = load_settings()
+    if foreground:
+        sys.exit(standalone.run(settings))
     settings.make_folders()
     stack = Stack(settings)
     started_at_s = time.monotonic()
@@ -33,7 +37,7 @@ def up(wait: bool, foreground: bool) -> None:
             click.echo(f"Fennel is running already (process {pid}, home {settings.home}).")
         else:
             _prepare(stack, settings)
-            if foreground:
+            if nodaemon:
                 stack.run_in_foreground()
             stack.start()
     if not wait:
@@ -52,6 +56,9 @@ def supervisorctl(settings: Settings) -> str:
 
 
 def _prepare(stack: Stack, settings: Settings) -> None:
+    holder = standalone.holder(settings)
+    if holder is not None:
+        raise StackError(f"Fennel is running in another terminal (process {holder}); `fennel down` stops it")
     leftovers = find_leftovers(stack)
     if leftovers:
         click.echo(f"Stopping {len(leftovers)} programs that an earlier supervisord left behind.")

@@ -8,6 +8,7 @@ import sys
 from config.logging import configure_logging
 from config.settings import load_settings, supervised_program
 from contract.errors import FennelError
+from health.parent import end_with_parent
 
 
 def main() -> int:
@@ -18,6 +19,8 @@ def main() -> int:
     try:
         settings = load_settings()
         configure_logging(settings.log)
+        if supervised_program():
+            end_with_parent()
         # Imported here, so that a wrong setting is told at once.
         from workers.run import run_worker
 

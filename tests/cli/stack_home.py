@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -12,10 +11,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import redis
 
-from config.settings import CHECKOUT
+from cli.overview import look
+from config.settings import CHECKOUT, Settings, load_settings
 
 BIN = Path(sys.executable).parent
 TIMEOUT_S = 90
@@ -60,9 +61,13 @@ class StackHome:
         return {**plain, **self.settings, **settings}
 
     def status(self) -> dict[str, Any]:
-        """What `fennel status --json` says."""
-        found: dict[str, Any] = json.loads(self.fennel("status", "--json").stdout)
-        return found
+        """What `fennel status --json` says, without the second that a command takes to start."""
+        return look(self.loaded())
+
+    def loaded(self) -> Settings:
+        """The settings as the programs read them now."""
+        with patch.dict(os.environ, self.environment(), clear=True):
+            return load_settings()
 
     def programs(self) -> dict[str, dict[str, Any]]:
         """The programs by name, as `fennel status` shows them."""
@@ -74,8 +79,9 @@ class StackHome:
 
     def remove(self) -> None:
         """Stop what runs and delete the folder."""
-        stopped = self.fennel("down")
-        assert stopped.returncode == 0, stopped.stderr
+        if self.home.exists() and any((self.home / "run").glob("*s*")):
+            stopped = self.fennel("down")
+            assert stopped.returncode == 0, stopped.stderr
         shutil.rmtree(self.folder)
 
 

@@ -211,9 +211,15 @@ def test_each_view_tells_the_break_apart(
             views = {"status": in_status(load()), "doctor": in_doctor(load())}
             wait_until(lambda: tells(readyz(), broken))
             views["readyz"] = readyz()
+            if broken.name == "model":
+                waiting = stage.home.fennel("up", "--wait")
     finally:
         broken.end(stage)
 
+    if broken.name == "model":  # whoever waits for it gets the engine's own sentence
+        assert (waiting.returncode, "Traceback" in waiting.stderr) == (1, False)
+        assert "fennel: the engine of worker_0 cannot start: " in waiting.stderr
+        assert str(stage.home.folder / "model") in waiting.stderr
     for view, seen in views.items():
         assert (view, seen, [one.name for one in BREAKS if tells(seen, one)]) == (view, seen, [broken.name])
     wait_until(lambda: not in_status(load()) and not in_readyz(load()))

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from unittest.mock import patch
 
 import psutil
 import pytest
 import redis
 
+from cli.leftovers import find_leftovers
+from cli.stack import Stack
 from tests.cli.stack_home import BIN, TIMEOUT_S, StackHome, stack_home
 from tests.valkey import ValkeyServer
 
@@ -151,17 +155,24 @@ def test_sockets_and_folders_are_this_users_alone(running: StackHome) -> None:
 
 
 def test_programs_of_a_killed_supervisord_are_not_doubled() -> None:
-    """The next `up` stops what was left behind and starts one of each."""
+    """A new supervisord, started by hand at once, gets one of each: the others end with theirs, and locks wait."""
     with stack_home() as home:
         assert home.fennel("up", "--wait").returncode == 0
         left = [program["pid"] for program in home.programs().values() if program["pid"]]
         psutil.Process(home.status()["pid"]).kill()
 
-        again = home.fennel("up", "--wait")
+        stack = Stack(home.loaded())
+        with patch.dict(os.environ, home.environment(), clear=True):
+            stack.start()
+        wait_until(lambda: is_ready(home))
 
-        assert again.returncode == 0, again.stderr
-        assert "that an earlier supervisord left behind" in again.stdout
         assert [pid for pid in left if psutil.pid_exists(pid) and not is_zombie(pid)] == []
+        assert len(processes_of(stack)) == len([one for one in home.programs().values() if one["pid"]]) + 2
+
+
+def processes_of(stack: Stack) -> list[psutil.Process]:
+    """What runs for this home folder: the programs, the worker's engine and its resource tracker."""
+    return find_leftovers(stack)
 
 
 def is_zombie(pid: int) -> bool:
@@ -169,9 +180,9 @@ def is_zombie(pid: int) -> bool:
 
 
 def test_down_stops_workers_before_redis_and_twice_is_fine() -> None:
-    """Who needs Redis has ended before Redis does, also in the foreground with SIGTERM."""
+    """Who needs Redis has ended before Redis does, also under systemd, which sends SIGTERM."""
     with stack_home() as home:
-        command = [str(BIN / "fennel"), "up", "--foreground"]
+        command = [str(BIN / "fennel"), "up", "--nodaemon"]
         with subprocess.Popen(
             command, cwd=home.folder, env=home.environment(), stdout=subprocess.DEVNULL
         ) as supervisord:

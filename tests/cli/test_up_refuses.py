@@ -75,20 +75,6 @@ def test_a_server_that_ends_at_once(home: StackHome) -> None:
     assert "`fennel logs redis`" in refused.stderr
 
 
-def test_a_model_folder_that_lacks_files(home: StackHome) -> None:
-    """The engine's own sentence reaches the person who waits."""
-    (home.folder / "model").mkdir()
-
-    refused = home.fennel(
-        "up", "--wait", FENNEL_ENGINE__KIND="transformers", FENNEL_ENGINE__MODEL=str(home.folder / "model")
-    )
-
-    assert refused.returncode == 1
-    assert "fennel: the engine of worker_0 cannot start: " in refused.stderr
-    assert str(home.folder / "model") in refused.stderr
-    assert "Traceback" not in refused.stderr
-
-
 def test_a_disk_that_is_full(home: StackHome, monkeypatch: pytest.MonkeyPatch) -> None:
     """A disk with less than is needed is told with both figures."""
     monkeypatch.setenv("FENNEL_HOME", str(home.home))
@@ -119,11 +105,12 @@ def test_asking_what_does_not_run(home: StackHome) -> None:
     assert (restart.returncode, restart.stderr) == (1, "fennel: Fennel is not running; `fennel up` starts it\n")
 
 
-def test_wait_and_foreground_exclude_each_other(home: StackHome) -> None:
-    """One of them never returns."""
+def test_ways_to_stay_exclude_each_other(home: StackHome) -> None:
+    """Two of them never return."""
     refused = home.fennel("up", "--wait", "--foreground")
 
     assert refused.returncode == 2
+    assert "exclude each other" in refused.stderr
 
 
 def test_help_lists_every_command(home: StackHome) -> None:
