@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -85,6 +86,14 @@ async def test_each_permission_that_is_missing_is_named(fake: FakeLark, lacking:
     found = await look(fake)
     assert sick(found) == ["permissions"]
     assert found["permissions"].says == f"The app lacks {lacking}."
+
+
+@pytest.mark.parametrize("page", ["lark.md", "lark.zh.md"])
+def test_the_docs_name_every_permission(page: str) -> None:
+    """What doctor asks for, in both languages, is what the steps tell to add."""
+    text = Path(__file__).parents[4].joinpath("docs", page).read_text(encoding="utf-8")
+    for name in (*doctor.NEEDED, *doctor.WORTHWHILE):
+        assert f"`{name}`" in text
 
 
 async def test_optional_permissions_are_told_and_no_fault(fake: FakeLark) -> None:
