@@ -42,6 +42,7 @@ class NoOpAnswer:
     citations: tuple[Citation, ...] = ()
     reason: str = ""
     first_text_at_s: float | None = None
+    why: None = None
 
 
 class NoOpPipeline:

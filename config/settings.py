@@ -107,6 +107,7 @@ class GateSettings(Section):
     """When to say that it is not here."""
 
     min_score: float = Field(ge=0, le=1)
+    why_ttl_s: float = Field(gt=0)
 
 
 class ConversationSettings(Section):
@@ -332,6 +333,11 @@ class Settings(BaseSettings):
     def index_file(self) -> Path:
         """The knowledge base."""
         return self.home / "knowledge" / "index.sqlite3"
+
+    @property
+    def gate_folder(self) -> Path:
+        """Where `fennel kb tune` writes what it learned, a file for each knowledge base."""
+        return self.home / "gate"
 
     @property
     def redis_folder(self) -> Path:

@@ -71,6 +71,11 @@ def delivery_key(question_id: str) -> str:
     return f"fennel:delivery:{question_id}"
 
 
+def why_key(question_id: str) -> str:
+    """What the gate saw and decided, as a Why; lives as long as `gate.why_ttl_s`."""
+    return f"fennel:why:{question_id}"
+
+
 def shown_key(question_id: str) -> str:
     """The end that the chat has seen, as a final answer: for those who judge it, or ask for its sources."""
     return f"fennel:shown:{question_id}"

@@ -14,7 +14,7 @@ from health.server import HealthServer
 from workers.answerer import Answerer
 from workers.engine.supervisor import EngineSupervisor
 from workers.engine_report import EngineReport
-from workers.gates.weighted import WeightedGate
+from workers.gates.learned import open_gate
 from workers.health import QueueCollector, WorkerHealth
 from workers.knowledge.embedder import open_embedder
 from workers.knowledge.retrievers.hybrid import HybridRetriever
@@ -46,7 +46,7 @@ def run_worker(settings: Settings, name: str) -> int:
     )
     embedder = open_embedder(settings.knowledge.embedder)
     store = open_store(settings, embedder)
-    pipeline = Pipeline(HybridRetriever(store, embedder), WeightedGate(settings.gate.min_score), settings)
+    pipeline = Pipeline(HybridRetriever(store, embedder), open_gate(settings, embedder), settings)
     answerer = Answerer(connection, pipeline, Outbox(connection), engine.submit, settings)
     worker = QuestionWorker(
         name,
@@ -76,6 +76,5 @@ def run_worker(settings: Settings, name: str) -> int:
             worker.work()
         finally:
             engine.stop()
-            report.leave(connection)
             report.leave(connection)
     return worker.exit_code

@@ -44,6 +44,7 @@ class ScriptedAnswer:
     citations: tuple[Citation, ...] = ()
     reason: str = ""
     first_text_at_s: float | None = None
+    why: None = None
 
 
 class ScriptedPipeline:

@@ -13,11 +13,11 @@ from config.settings import EngineSettings, Settings, load_settings
 from contract.answer import Outcome
 from contract.question import Question
 from contract.turn import Turn
+from tests.workers.gates import shipped_gate
 from tests.workers.passages import ShelfRetriever, passage
 from workers.engine.engine import ChatTurn, Engine, EngineError, GenerationEvent, GenerationRequest
 from workers.engine.engines.echo import EchoEngine
 from workers.engine.generation import Generation
-from workers.gates.weighted import WeightedGate
 from workers.knowledge.passage import Passage
 from workers.pipeline import Pipeline, PipelineAnswer
 
@@ -123,7 +123,7 @@ class Asked:
 
     def __init__(self, settings: Settings, thread: EngineThread, passages: Sequence[Passage] = (KEY, LUNCH)) -> None:
         self.retriever = ShelfRetriever(passages)
-        self.pipeline = Pipeline(self.retriever, WeightedGate(settings.gate.min_score), settings)
+        self.pipeline = Pipeline(self.retriever, shipped_gate(), settings)
         self.thread = thread
         self.published: list[str] = []
 
