@@ -47,6 +47,7 @@ class Measured:
     resident_mib: list[float] = field(default_factory=list)
     response_ms: dict[int, list[list[float]]] = field(default_factory=lambda: {per_s: [] for per_s in RATES_PER_S})
     events_per_s: dict[int, list[float]] = field(default_factory=lambda: {per_s: [] for per_s in RATES_PER_S})
+    cpu_ms: list[float] = field(default_factory=list)
     unanswered: int = 0
 
 
@@ -99,6 +100,7 @@ def respond(command: list[str], load: ChatLoad, server: ValkeyServer, seconds: f
         # The first event pays for what is imported and connected late; nobody waits for that but its asker.
         load.ask(0, QUESTION)
         time.sleep(1.0)
+        count, cpu_s = 0, used_cpu_s(process)
         for per_s in RATES_PER_S:
             asked, reached_per_s = ask_steadily(load, per_s, seconds)
             end_s = time.monotonic() + 15.0
@@ -107,7 +109,15 @@ def respond(command: list[str], load: ChatLoad, server: ValkeyServer, seconds: f
             measured.response_ms[per_s].append([found[one] for one in asked if one in found])
             measured.events_per_s[per_s].append(reached_per_s)
             measured.unanswered += sum(one not in found for one in asked)
+            count += len(asked)
+        measured.cpu_ms.append(1000 * (used_cpu_s(process) - cpu_s) / count)
         measured.resident_mib.append(peak_mib(process.pid))
+
+
+def used_cpu_s(process: psutil.Process) -> float:
+    """Seconds of CPU time: other work on the machine changes it least."""
+    times = process.cpu_times()
+    return float(times.user + times.system)
 
 
 def peak_mib(pid: int) -> float:
@@ -182,6 +192,7 @@ def main() -> None:
 def figures_of(measured: Measured) -> dict[str, float]:
     """The figures of one program by name: medians of the rounds, as other work on the machine may spoil one."""
     figures = {"ready s": statistics.median(measured.ready_s), "resident MiB": max(measured.resident_mib)}
+    figures["CPU ms an event"] = statistics.median(measured.cpu_ms)
     for per_s in RATES_PER_S:
         for share in (0.5, 0.99):
             of_rounds = [quantile(one, share) for one in measured.response_ms[per_s]]
