@@ -52,4 +52,6 @@ async def _look(name: str, settings: Settings) -> list[Finding]:
             raise
         return [Finding("software", False, f"{error.name} is not installed", f"pip install 'fennel[{name}]'")]
     except FennelError as error:
-        return [Finding("reach", False, str(error), f"look at docs/{'wechat' if name == 'wecom' else name}.md")]
+        return [
+            Finding("reach", False, str(error), f"look at docs/{'wechat' if name in ('wecom', 'weixin') else name}.md")
+        ]

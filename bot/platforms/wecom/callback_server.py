@@ -61,9 +61,10 @@ class CallbackServer:
     async def close(self) -> None:
         """Take no more calls; those in hand are answered."""
         link_of("wecom").down()
-        if self._runner is not None:
-            await self._runner.cleanup()
-            self._runner = None
+        # Both who listens and who closes come here, and a runner does not bear to be cleaned up by two.
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            await runner.cleanup()
 
     async def _verify(self, request: web.Request) -> web.Response:
         try:

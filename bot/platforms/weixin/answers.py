@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -46,6 +47,7 @@ class Answers:
         self._bot_id = bot_id
         self._records = records
         self._refused_at_s: dict[str, float] = {}
+        self._wrote: Counter[str] = Counter()
 
     async def tell(self, question_id: str, person: str, address: Mapping[str, str], text: str) -> None:
         """Say a fixed sentence beside the answer, or in place of one, at most once; it is not worth a second try."""
@@ -95,6 +97,7 @@ class Answers:
 
     async def wrote(self, person: str) -> None:
         """The person has written: WeChat takes messages to them again."""
+        self._wrote[person] += 1
         self._refused_at_s.pop(person, None)
         await self._records.forget_unanswered(self._bot_id, person)
 
@@ -108,6 +111,7 @@ class Answers:
         if record.tries:
             text = f"{sentence(question.language, 'maybe')}\n\n{text}"
             metrics.sent_again.inc()
+        wrote = self._wrote[question.channel]
         tried = await self._records.write(question.id, replace(record, tries=record.tries + 1))
         try:
             ret = await self.say(question.channel, question.address, text, client_id)
@@ -118,7 +122,8 @@ class Answers:
             return await self._records.write(question.id, replace(tried, done=tried.done + 1, tries=0))
         await self._records.write(question.id, record)
         if ret == REFUSED:
-            self._refused_at_s[question.channel] = time.monotonic()
+            if self._wrote[question.channel] == wrote:
+                self._refused_at_s[question.channel] = time.monotonic()
             raise self._wait_for_the_person(question)
         if ret in BUSY:
             raise SendLaterError(f"WeChat does not take it now (ret {ret})", BUSY_AGAIN_S)
