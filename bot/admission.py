@@ -18,14 +18,19 @@ from bot.chat_message import ChatMessage
 from config.settings import LimitsSettings
 from contract import names
 
+ADMITTED_TTL_S = 60
+"""A twin of an event, or one that Redis did not take in at once, comes again within this time."""
 _ADMIT = """
-local question, turns, thread, last, channel, notice, bot_turns, person, group, overall = unpack(KEYS)
-local id, in_doubt, is_free, is_bot, max_bot_turns, bot_window, window = unpack(ARGV)
+local question, turns, thread, last, channel, admitted, notice, bot_turns, person, group, overall = unpack(KEYS)
+local id, in_doubt, is_free, is_bot, max_bot_turns, bot_window, window, admitted_ttl = unpack(ARGV)
 local known, ours = redis.call('EXISTS', question), redis.call('EXISTS', turns, thread, last)
 local set = redis.call('HGETALL', channel)
 local own = {}
 for at = 1, #set, 2 do own[set[at]] = set[at + 1] end
-if known == 1 or (in_doubt == '1' and ours == 0) or own.paused == '1' then return {known, ours, set, '', 0, 0} end
+local function let(short, wait, tells) return {known, ours, set, short or '', wait or 0, tells or 0} end
+if known == 1 or (in_doubt == '1' and ours == 0) or own.paused == '1' then return let() end
+-- The same event again, before the first one is in the queue: it has paid.
+if redis.call('EXISTS', admitted) == 1 then return let() end
 
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
@@ -33,21 +38,19 @@ window, bot_window = tonumber(window), tonumber(bot_window)
 
 if is_bot == '1' then
   redis.call('ZREMRANGEBYSCORE', bot_turns, '-inf', now - bot_window)
-  if redis.call('ZCARD', bot_turns) >= tonumber(max_bot_turns) then return {known, ours, set, 'bot', 0, 0} end
+  if redis.call('ZCARD', bot_turns) >= tonumber(max_bot_turns) then return let('bot') end
   redis.call('ZADD', bot_turns, now, id)
   redis.call('PEXPIRE', bot_turns, bot_window)
 end
-if is_free == '1' then return {known, ours, set, '', 0, 0} end
-
 local buckets = {
-  {'person', person, tonumber(own.person_questions or ARGV[8])},
-  {'group', group, tonumber(own.group_questions or ARGV[9])},
-  {'overall', overall, tonumber(ARGV[10])},
+  {'person', person, tonumber(own.person_questions or ARGV[9])},
+  {'group', group, tonumber(own.group_questions or ARGV[10])},
+  {'overall', overall, tonumber(ARGV[11])},
 }
 local left, short, wait = {}, '', 0
 for at, bucket in ipairs(buckets) do
   local size = bucket[3]
-  if size > 0 then
+  if size > 0 and is_free == '0' then
     local tokens, since = unpack(redis.call('HMGET', bucket[2], 'tokens', 'at_ms'))
     tokens = math.min(size, (tonumber(tokens) or size) + math.max(0, now - (tonumber(since) or now)) * size / window)
     left[at] = tokens
@@ -57,7 +60,7 @@ end
 if short ~= '' then
   -- Told once in a window; the same event again is told again, as the first time may not have been shown.
   local first = redis.call('SET', notice, id, 'NX', 'PX', window)
-  return {known, ours, set, short, wait, (first or redis.call('GET', notice) == id) and 1 or 0}
+  return let(short, wait, (first or redis.call('GET', notice) == id) and 1 or 0)
 end
 for at, bucket in ipairs(buckets) do
   if left[at] then
@@ -65,7 +68,8 @@ for at, bucket in ipairs(buckets) do
     redis.call('PEXPIRE', bucket[2], window)
   end
 end
-return {known, ours, set, '', 0, 0}
+redis.call('SET', admitted, '1', 'EX', admitted_ttl)
+return let()
 """
 
 
@@ -110,6 +114,7 @@ class Admissions:
             names.thread_key(conversation),
             names.last_shown_key(conversation),
             names.channel_key(place),
+            names.admitted_key(question_id),
             names.notice_key(place, message.sender),
             names.bot_turns_key(place, message.sender),
             names.bucket_key("person", f"{place}:{message.sender}"),
@@ -124,6 +129,7 @@ class Admissions:
             limits.bot_turns,
             int(1000 * limits.bot_window_s),
             max(1, int(1000 * limits.window_s)),
+            ADMITTED_TTL_S,
             limits.person_questions,
             limits.group_questions,
             limits.overall_questions,

@@ -23,6 +23,7 @@ _ARGUMENTS = {
     "bad": re.compile(r".{1,500}", re.DOTALL),
 }
 _BEFORE, _AFTER = re.compile(r"^[/!！]\s*"), re.compile(r"[\s.。!！]+$")
+_QUOTED = re.compile(r"^>.*$", re.MULTILINE)
 _VARIATION = "\N{VARIATION SELECTOR-16}"
 _SKIN = re.compile("[\U0001f3fb-\U0001f3ff]")
 
@@ -42,7 +43,8 @@ class Command:
 
 def command_of(text: str) -> Command | None:
     """The command that the text is, or None for anything else."""
-    plain = _AFTER.sub("", _BEFORE.sub("", _SKIN.sub("", text.replace(_VARIATION, "")).strip())).casefold()
+    own = own_words(text)
+    plain = _AFTER.sub("", _BEFORE.sub("", _SKIN.sub("", own.replace(_VARIATION, "")))).casefold()
     whole = " ".join(plain.split())
     if whole in _words():
         return Command(_words()[whole])
@@ -50,10 +52,15 @@ def command_of(text: str) -> Command | None:
     name = _words().get(head)
     if name in ("good", "bad") and head in _signs():
         # Their reason is kept as it was written.
-        return Command(name, text.strip().partition(" ")[2].strip())
+        return Command(name, own.partition(" ")[2].strip())
     if name in ("limit", "kb") and _ARGUMENTS[name].fullmatch(rest):
         return Command(name, rest)
     return None
+
+
+def own_words(text: str) -> str:
+    """The text without what it quotes: some platforms put what is answered before or behind the words."""
+    return _QUOTED.sub("", text).strip()
 
 
 @functools.cache

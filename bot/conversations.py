@@ -35,7 +35,13 @@ class Conversations:
         With `of_everybody` (an admin) also what others asked.
         """
         ids = await self._redis.zrange(names.open_key(here.platform), 0, -1)
-        wires = await self._redis.mget([names.question_key(str(one)) for one in ids]) if ids else []
+        async with self._redis.pipeline(transaction=False) as step:
+            for one in ids:
+                step.get(names.question_key(str(one)))
+                step.hexists(names.delivery_key(str(one)), "outcome")
+            replies = await step.execute()
+        # Whatever has its end is over, though it may not have been shown yet.
+        wires = [wire for wire, is_over in zip(replies[::2], replies[1::2], strict=True) if not is_over]
         questions = [question for wire in wires if (question := _read(wire)) and question.place == here.place]
         own = [one for one in questions if of_everybody or one.asker == here.asker]
         return [one for one in own if one.thread == here.thread] or own

@@ -49,7 +49,7 @@ class Handover:
 
     async def judged(self, feedback: Feedback) -> None:
         """Call when answers of a thread were found bad twice. Raises InboxError."""
-        question = _judged_question(feedback)
+        question = _judged_question(feedback) or await self._inbox.known(feedback.question_id)
         if question is None:
             return
         key, whose = names.displeased_key(question.conversation), f"{question.id}:{feedback.by}"

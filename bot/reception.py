@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from weakref import WeakValueDictionary
 
 import structlog
 from redis.exceptions import RedisError
@@ -16,7 +17,7 @@ from bot.channel_rules import ChannelRules, is_at_work
 from bot.chat_commands import Asked, ChatCommands
 from bot.chat_event import ChatEvent, FeedbackGiven, MessageDeleted, MessageEdited
 from bot.chat_message import ChatMessage
-from bot.command import SPEAKING, Command, command_of
+from bot.command import SPEAKING, Command, command_of, own_words
 from bot.conversations import may_be_ours
 from bot.delivery import Delivery
 from bot.feedback import FeedbackBook
@@ -25,7 +26,7 @@ from bot.inbox import GIVE_UP_AFTER_S, Inbox, InboxError
 from bot.intake import Facts, Intake, Refusal, Silence, question_of
 from bot.overhearing import Overhearing
 from bot.phrases import phrase
-from bot.plain_text import clean
+from bot.plain_text import clean, language_of
 from contract.answer import Outcome
 from contract.question import Question, question_id
 
@@ -49,6 +50,7 @@ class Reception:
     feedback: FeedbackBook
     handover: Handover
     overhearing: Overhearing
+    _in_hand: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
 
     async def receive(self, event: ChatEvent) -> None:
         """Take it in. When it returns, the event may be acknowledged; raises InboxError when not."""
@@ -87,14 +89,20 @@ class Reception:
         if isinstance(alone, Silence):
             await self._pass_over(tidy, alone)
             return
+        # A twin of the event waits here, and is known then: nothing is charged, and no command done, twice.
+        async with self._in_hand.setdefault(_question_id(tidy), asyncio.Lock()):
+            await self._receive_ours(tidy, in_doubt)
+
+    async def _receive_ours(self, tidy: ChatMessage, in_doubt: bool) -> None:
+        """Take in what is said to us, unless Redis knows better."""
         command = command_of(tidy.text)
         is_free = self.access.is_admin(tidy) or (command is not None and command.name not in SPEAKING)
         admission = await self.admissions.ask(tidy, _question_id(tidy), in_doubt=in_doubt, is_free=is_free)
         if admission.is_known:
-            metrics.accepted.labels(message.platform, "duplicate").inc()
+            metrics.accepted.labels(tidy.platform, "duplicate").inc()
             return
         if admission.short:
-            metrics.limited.labels(message.platform, admission.short).inc()
+            metrics.limited.labels(tidy.platform, admission.short).inc()
         decision = self.intake.decide(
             tidy, Facts(time.time(), admission.thread_is_ours, is_command=command is not None, admission=admission)
         )
@@ -106,7 +114,7 @@ class Reception:
             await self._obey(command, decision, self.access.is_admin(tidy), admission)
         else:
             await self._accept(decision)
-            if not in_doubt and not message.is_direct and self._reads_along(tidy):
+            if not in_doubt and not tidy.is_direct and self._reads_along(tidy):
                 await self.overhearing.drop_all_of(tidy)
 
     async def _pass_over(self, message: ChatMessage, silence: Silence) -> None:
@@ -155,6 +163,7 @@ class Reception:
         await self.handover.judged(feedback)
 
     async def _obey(self, command: Command, here: Question, is_admin: bool, admission: Admission) -> None:
+        here = replace(here, language=language_of(own_words(here.text)))
         said = await self.commands.obey(Asked(command, here, is_admin, admission.own))
         if await self.inbox.say(here, Outcome.TOLD, command.name, said.text, said.mentions):
             metrics.commands.labels(here.platform, command.name).inc()

@@ -114,6 +114,11 @@ def called_key(conversation: str) -> str:
     return f"fennel:called:{conversation}"
 
 
+def bindings_key() -> str:
+    """Hash: the knowledge bases that a channel may see, in JSON, by channel; the others see the default one."""
+    return "fennel:bindings"
+
+
 def channel_key(place: str) -> str:
     """Hash: what admins have set in a channel: whether it is paused, limits of its own."""
     return f"fennel:channel:{place}"
@@ -122,6 +127,11 @@ def channel_key(place: str) -> str:
 def bucket_key(level: str, whose: str = "") -> str:
     """Hash: a token bucket; `level` is ``person``, ``group`` or ``overall``."""
     return f"fennel:bucket:{level}:{whose}" if whose else f"fennel:bucket:{level}"
+
+
+def admitted_key(question_id: str) -> str:
+    """There for a while after a message was let in: the same event again is charged nothing more."""
+    return f"fennel:admitted:{question_id}"
 
 
 def notice_key(place: str, asker: str) -> str:

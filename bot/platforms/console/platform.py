@@ -12,7 +12,7 @@ from bot.link import link_of
 from bot.platform import Platform, Receive, Reply
 from bot.platforms.console.screen import Screen
 from bot.platforms.console.transcript import Transcript
-from bot.platforms.console.typist import CHANNEL, Said, Told, Typist
+from bot.platforms.console.typist import Said, Told, Typist
 from contract.errors import FennelError
 from contract.question import Question
 
@@ -74,7 +74,7 @@ class ConsolePlatform(Platform):
                 ChatMessage(
                     platform=self.name,
                     tenant="local",
-                    channel=CHANNEL,
+                    channel=self._typist.channel,
                     thread=thread,
                     message_id=message_id,
                     sender=f"u-{speaker}",
@@ -82,6 +82,7 @@ class ConsolePlatform(Platform):
                     text=said.text,
                     at_s=time.time(),
                     mentions_us=said.mentions_us,
+                    is_direct=self._typist.is_direct,
                 )
             )
         except FennelError as error:

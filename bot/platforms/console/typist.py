@@ -15,9 +15,11 @@ MAX_LINE_BYTES = 2**20
 
 CHANNEL = "terminal"
 HELP = (
-    "/as NAME      go on as somebody else\n"
-    "/thread NAME  go on in a thread; /thread alone goes back to the channel\n"
-    "/help         this help\n"
+    "/as NAME       go on as somebody else\n"
+    "/thread NAME   go on in a thread; /thread alone goes back to the channel\n"
+    "/channel NAME  go on in another channel; /channel alone goes back to the first\n"
+    "/direct        go on alone with the bot, where nobody else reads\n"
+    "/help          this help\n"
     "Ctrl-D        leave, when the open questions are answered"
 )
 _NAME = re.compile(r"[\w.-]{1,40}")
@@ -43,13 +45,19 @@ class Typist:
 
     def __init__(self, bot_name: str) -> None:
         self.speaker = "you"
+        self.channel = CHANNEL
         self.thread = CHANNEL
+        self.is_direct = False
         self._mention = re.compile(rf"@{re.escape(bot_name)}(?!\w)[,:，：]?", re.IGNORECASE)
 
     @property
     def prompt(self) -> str:
         """Who speaks where."""
         return f"{self.speaker}> " if self.thread == CHANNEL else f"{self.speaker} [{self.thread}]> "
+
+    def _go_to(self, channel: str, *, is_direct: bool = False) -> None:
+        self.channel = self.thread = channel
+        self.is_direct = is_direct
 
     def take(self, line: str) -> Said | Told | None:
         """What the line means; None for an empty one."""
@@ -65,9 +73,18 @@ class Typist:
             return "A name has up to 40 letters, digits, dots and dashes."
         if command == "as" and name:
             self.speaker = name
+            if self.is_direct:
+                # Nobody takes over another's direct chat.
+                self._go_to(CHANNEL)
             return f"You are {name} now."
+        if command == "channel":
+            self._go_to(name or CHANNEL)
+            return f"You are in the channel {self.channel} now."
+        if command == "direct":
+            self._go_to(f"direct-{self.speaker}", is_direct=True)
+            return "You are alone with me now."
         if command == "thread":
-            self.thread = name or CHANNEL
+            self.thread = name or self.channel
             return f"You are in the thread {name} now." if name else "You are in the channel again."
         return HELP
 
