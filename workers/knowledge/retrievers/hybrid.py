@@ -20,7 +20,7 @@ from workers.knowledge.retriever import Retriever, ScoredPassage
 from workers.knowledge.store import Snapshot, Store
 from workers.knowledge.words import content_terms, is_identifier
 
-COVERAGE_WEIGHT = 0.4
+COVERAGE_WEIGHT = 0.35
 _IDENTIFIER_WEIGHT = 2.0
 _CANDIDATES = 32  # taken from each side; the best few of either are far above the last of them
 _COMMON_SHARE = 0.25  # a word in more of the passages than this is not searched for; it still counts as covered
