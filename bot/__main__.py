@@ -21,10 +21,10 @@ from bot.run import run_bot
 from config.logging import configure_logging
 from config.settings import CHECKOUT, Settings, load_settings, supervised_program
 from contract.errors import FennelError
+from health.backoff import pause_s
 from health.parent import end_with_parent
 from health.server import HealthServer
 
-PAUSE_BEFORE_RESTART_S = 5.0
 STANDALONE = "cli.standalone"
 """Named and not imported: a bot knows no command."""
 LINK_TAKEN = 3
@@ -81,12 +81,12 @@ def _run(platform_name: str, settings: Settings) -> int:
             print(f"{error}.", file=sys.stderr)
         except FennelError as error:
             print(f"{error}.", file=sys.stderr)
-            health.fail(error)
+            pause = pause_s(health.fail(error))
             if isinstance(error, LinkTakenError):
                 return LINK_TAKEN
             if supervised_program():
                 # supervisord starts it again at once, and a platform takes hammering amiss; /readyz tells why.
-                time.sleep(PAUSE_BEFORE_RESTART_S)
+                time.sleep(pause)
             return 1
         health.clear()
         return 0

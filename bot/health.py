@@ -10,7 +10,7 @@ from config.settings import Settings
 from contract.errors import FennelError
 from contract.finding import Finding
 from health import surroundings
-from health.last_error import clear_error, note_error
+from health.last_error import note_error, note_well
 from health.surroundings import Surroundings
 
 LOOP_ANSWERS_WITHIN_S = 5.0
@@ -32,14 +32,14 @@ class BotHealth:
         """The bot's loop runs from now on; while it is stuck, the bot is not alive."""
         self._loop = loop
 
-    def fail(self, error: FennelError) -> None:
-        """The bot is about to end because of this."""
+    def fail(self, error: FennelError) -> int:
+        """The bot is about to end because of this; returns how often in a row it has."""
         self._error = str(error)
-        note_error(self._settings, self._program, self._error)
+        return note_error(self._settings, self._program, self._error).count
 
     def clear(self) -> None:
         """The bot is well again, or was stopped."""
-        clear_error(self._settings, self._program)
+        note_well(self._settings, self._program)
 
     def is_alive(self) -> bool:
         """Whether the bot's loop turns."""

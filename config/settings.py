@@ -99,6 +99,8 @@ class KnowledgeSettings(Section):
 
     embedder: Literal["use-multilingual"]
     max_file_mb: int = Field(ge=1)
+    parse_memory_mb: int = Field(ge=64)
+    parse_timeout_s: float = Field(gt=0)
     passage_tokens: int = Field(ge=20)
     passages: int = Field(ge=1, le=20)
 
@@ -234,6 +236,15 @@ class WeixinSettings(Section):
     base_url: str = Field(pattern=r"^https?://\S+$")
 
 
+class DashboardSettings(Section):
+    """RQ's dashboard, a program of others."""
+
+    enabled: bool
+    port: int = Field(ge=1, le=65535)
+    username: str = Field(min_length=1)
+    password: SecretStr
+
+
 class LogSettings(Section):
     """What is logged, and how."""
 
@@ -273,6 +284,7 @@ class Settings(BaseSettings):
     wecom: WecomSettings
     weixin: WeixinSettings
     health: HealthSettings
+    dashboard: DashboardSettings
     log: LogSettings
 
     @classmethod

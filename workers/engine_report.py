@@ -14,7 +14,7 @@ import redis
 from config.settings import Settings
 from contract import names
 from health.engine_state import EngineState
-from health.last_error import clear_error, note_error, read_errors
+from health.last_error import note_error, note_well, read_errors
 from workers.engine.supervisor import EngineUsage
 
 RATE_BEATS = 6
@@ -43,7 +43,7 @@ class EngineReport:
             "state": "loading",
             "what": "starting",
             "progress": "0",
-            "error": before.says if before else "",
+            "error": before.says if before and before.count else "",
             "pid": str(os.getpid()),
         }
 
@@ -55,7 +55,7 @@ class EngineReport:
         """The engine takes questions; `about` is what it says of itself, `loads` how often a model was loaded."""
         self._loads += 1
         self._set(state="ready", what="", progress="1", error="", loads=str(self._loads), **about)
-        clear_error(self._settings, self._worker_name)
+        note_well(self._settings, self._worker_name)
 
     def restarting(self, reason: str) -> None:
         """The engine died and is started anew."""

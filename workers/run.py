@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import signal
 import threading
+import time
 
 import redis
 import structlog
 from prometheus_client import REGISTRY
 
-from config.settings import Settings
+from config.settings import Settings, supervised_program
 from contract.errors import FennelError
+from health.backoff import pause_s
+from health.last_error import read_errors
 from health.server import HealthServer
 from workers.answerer import Answerer
 from workers.engine.supervisor import EngineSupervisor
 from workers.engine_report import EngineReport
 from workers.gates.learned import open_gate
 from workers.health import QueueCollector, WorkerHealth
+from workers.knowledge.bindings import Bindings
 from workers.knowledge.embedder import open_embedder
 from workers.knowledge.retrievers.hybrid import HybridRetriever
 from workers.knowledge.store import open_store
@@ -46,7 +51,9 @@ def run_worker(settings: Settings, name: str) -> int:
     )
     embedder = open_embedder(settings.knowledge.embedder)
     store = open_store(settings, embedder)
-    pipeline = Pipeline(HybridRetriever(store, embedder), open_gate(settings, embedder), settings)
+    bindings = Bindings(connection)
+    gate = open_gate(settings, embedder)
+    pipeline = Pipeline(HybridRetriever(store, embedder), gate, settings, bindings.bases_of)
     answerer = Answerer(connection, pipeline, Outbox(connection), engine.submit, settings)
     worker = QuestionWorker(
         name,
@@ -77,4 +84,15 @@ def run_worker(settings: Settings, name: str) -> int:
         finally:
             engine.stop()
             report.leave(connection)
+        if worker.exit_code and supervised_program():
+            _pause(settings, name)
     return worker.exit_code
+
+
+def _pause(settings: Settings, name: str) -> None:
+    """Wait before supervisord starts this worker anew, in vain perhaps: loading a model takes the machine's time."""
+    error = read_errors(settings).get(name)
+    wait_s = pause_s(error.count if error else 1)
+    log.warning("the worker waits before it ends", wait_s=wait_s)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    time.sleep(wait_s)

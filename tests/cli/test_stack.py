@@ -47,8 +47,10 @@ def test_up_returns_when_the_engine_is_ready(running: StackHome) -> None:
     """After `up --wait` the programs run, and bots that are not set up have ended without a fault."""
     assert is_ready(running)
     assert {name: program["state"] for name, program in running.programs().items()} == {
+        "watchdog": "RUNNING",
         "redis": "RUNNING",
         "worker_0": "RUNNING",
+        "dashboard": "EXITED",
         "bot_slack": "EXITED",
         "bot_lark": "EXITED",
         "bot_wecom": "EXITED",

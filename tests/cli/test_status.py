@@ -16,7 +16,7 @@ from cli.completion import completion
 from cli.overview import look
 from cli.status import rendered
 from config.settings import load_settings
-from health.last_error import clear_error, note_error, read_errors
+from health.last_error import note_error, note_well, read_errors
 
 FOUND: dict[str, Any] = {
     "home": "/home/f",
@@ -78,7 +78,7 @@ def test_nothing_running_is_no_table(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_an_error_is_kept_until_the_program_is_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The last one counts, in one line of bounded length; a broken file is no error."""
+    """The last one stays, in one line of bounded length, with a count that ends when all is well."""
     monkeypatch.setenv("FENNEL_HOME", str(tmp_path))
     settings = load_settings()
     settings.make_folders()
@@ -86,13 +86,14 @@ def test_an_error_is_kept_until_the_program_is_well(tmp_path: Path, monkeypatch:
     note_error(settings, "worker_0", "second\n" + "x" * 5_000)
     (settings.health_folder / "bot_slack.error").write_text("{")
     kept = read_errors(settings)
-    clear_error(settings, "worker_0")
+    note_well(settings, "worker_0")
 
     assert list(kept) == ["worker_0"]
     assert kept["worker_0"].says.startswith("second x")
     assert len(kept["worker_0"].says) == 1_000
     assert abs(kept["worker_0"].at_s - time.time()) < 60
-    assert read_errors(settings) == {}
+    assert (kept["worker_0"].count, read_errors(settings)["worker_0"].count) == (2, 0)
+    assert note_error(settings, "worker_0", "third").count == 1
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
