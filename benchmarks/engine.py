@@ -2,6 +2,7 @@
 
 ``python -m benchmarks.engine``: the engine in float32 and int8 beside `generate` of transformers, on the same prompts.
 Each subject runs in a process of its own, and they take turns. Answers are compared with those of `generate`.
+On a machine with a GPU it measures that instead, with another model and load: see `engine_gpu.py`.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import Any
 import psutil
 from rich.progress import track
 
+from benchmarks import engine_gpu
 from benchmarks.report import print_table, write_results
 from config.settings import EngineSettings, load_settings
 from workers.engine.engine import ChatTurn, GenerationRequest
@@ -168,6 +170,13 @@ def measure(seed: int) -> dict[str, Any]:
 # --- in the main process
 
 
+def has_gpu() -> bool:
+    """Whether torch sees a GPU here."""
+    import torch
+
+    return torch.cuda.is_available()
+
+
 def measure_start(settings: EngineSettings, models_folder: Path) -> float:
     """Seconds from the start of an engine process to its readiness."""
     supervisor = EngineSupervisor(settings, models_folder, slots=AT_ONCE)
@@ -251,12 +260,18 @@ def report(results: dict[str, dict[str, Any]], starts: dict[str, float]) -> None
 def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: a GPU where there is one"
+    )
     parser.add_argument("--model", default="smollm2-135m", help="as in the setting engine.model")
     parser.add_argument("--threads", type=int, default=0, help="as in the setting engine.threads")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="fresh prompts each; medians are reported")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--name", default="engine", help="of the results file")
     wanted = parser.parse_args()
+    if wanted.device == "cuda" or (wanted.device == "auto" and has_gpu()):
+        engine_gpu.measure(wanted.rounds, "engine-gpu")
+        return
     changes = {"kind": "transformers", "model": wanted.model, "device": "cpu", "threads": wanted.threads}
     base = load_settings().engine.model_copy(update=changes)
     seeds = range(wanted.seed, wanted.seed + wanted.rounds)

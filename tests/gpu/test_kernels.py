@@ -63,12 +63,18 @@ def test_attention_does_not_look_behind_the_newest_token(fused: Any) -> None:
 
 
 @pytest.mark.parametrize(("heads", "key_heads", "size"), HEADS)
-@pytest.mark.parametrize(("new", "count"), [(1, 1), (5, 5), (64, 64), (1, 65), (7, 200), (512, 1024)])
-def test_attention_of_a_prompt(fused: Any, heads: int, key_heads: int, size: int, new: int, count: int) -> None:
-    """New tokens see all that stand before them, lined up at the end, whatever has been read before."""
+@pytest.mark.parametrize("prompts", [[(1, 1)], [(5, 5), (64, 64)], [(1, 65), (7, 200), (512, 1024), (1, 1)]], ids=str)
+def test_attention_of_prompts(
+    fused: Any, heads: int, key_heads: int, size: int, prompts: list[tuple[int, int]]
+) -> None:
+    """New tokens see all that stand before them in their own prompt, whatever of it has been read before."""
+    new, count = (sum(numbers) for numbers in zip(*prompts, strict=True))
     query, key, value = random(new, heads, size), random(count, key_heads, size), random(count, key_heads, size)
-    got = fused.prompt_attention(query, key, value, size**-0.5)
-    assert apart(got, plain.prompt_attention(query.double(), key.double(), value.double(), size**-0.5)) < TOLERANCE
+    ends = torch.tensor([(0, 0), *prompts], device="cuda").cumsum(0).int().T.contiguous()
+    longest = (max(new for new, _ in prompts), max(count for _, count in prompts))
+    got = fused.prompt_attention(query, key, value, ends, longest, size**-0.5)
+    wanted = plain.prompt_attention(query.double(), key.double(), value.double(), ends, longest, size**-0.5)
+    assert apart(got, wanted) < TOLERANCE
 
 
 @pytest.mark.parametrize(("heads", "key_heads", "size"), HEADS)
@@ -131,10 +137,10 @@ def test_graphs_change_nothing(fused: Any, architecture: str) -> None:
         steps = []
         for prompt in prompts(5, 63, 64, 65, 120):
             assert decoder.begin(prompt, 20)
-            logits = None
-            while logits is None:
+            logits: list[Tensor] = []
+            while not logits:
                 logits = decoder.prefill(50)[1]
-            steps.append(logits[None])
+            steps += [one[None] for one in logits]
         steps += [decoder.decode([token] * decoder.rows) for token in range(6)]
         decoder.release(1)
         steps += [decoder.decode([token] * decoder.rows) for token in range(6)]

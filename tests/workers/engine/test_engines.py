@@ -127,8 +127,9 @@ def test_joins_midway(make_engine: MakeEngine) -> None:
     alone = {one: text(run(engine, request(one, id=one, max_new_tokens=30))[one]) for one in TEXTS[:2]}
     engine.add(request(TEXTS[0], id=TEXTS[0], max_new_tokens=30))
     events: dict[str, list[GenerationEvent]] = {TEXTS[0]: []}
-    while len(events[TEXTS[0]]) < 5:
+    for _ in range(5):
         events[TEXTS[0]] += engine.step()
+    assert engine.busy
     engine.add(request(TEXTS[1], id=TEXTS[1], max_new_tokens=30))
     drain(engine, events)
     assert {one: text(events[one]) for one in TEXTS[:2]} == alone

@@ -41,20 +41,25 @@ class FaultyDecoder(Decoder):
         self._inner = inner
         self._fault = fault
         self._long_rows: list[bool] = []
-        self._long = False
+        self._long = False  # whether the prompt that is being read is
 
     def begin(self, prompt: list[int], max_new_tokens: int) -> bool:
         """Begin, and note whether the prompt is a long one."""
-        self._long = len(prompt) >= 100
-        return self._inner.begin(prompt, max_new_tokens)
+        begun = self._inner.begin(prompt, max_new_tokens)
+        if begun:
+            self._long = len(prompt) >= 100
+        return begun
 
-    def prefill(self, max_tokens: int) -> tuple[int, Tensor | None]:
+    def give_up(self, number: int) -> None:
+        """Forget a prompt."""
+        self._inner.give_up(number)
+
+    def prefill(self, max_tokens: int) -> tuple[int, list[Tensor]]:
         """Read on, or fail as told."""
         if self._long and isinstance(self._fault, Exception):
             raise self._fault
         count, logits = self._inner.prefill(max_tokens)
-        if logits is not None:
-            self._long_rows.append(self._long)
+        self._long_rows += [self._long] * len(logits)
         return count, logits
 
     def decode(self, tokens: list[int]) -> Tensor:
@@ -124,9 +129,9 @@ def test_a_long_prompt_does_not_hold_up_others(make_engine: Callable[..., Transf
     engine.step()
     engine.add(request("y" * 590, id="long"))
     engine.step()
-    assert engine._reading is not None
-    assert engine._reading.request.id == "long"
-    assert len(engine._reading.prompt) > engine._loaded.decoder.prefill_tokens
+    (reading,) = engine._reading
+    assert reading.request.id == "long"
+    assert len(reading.prompt) > engine._loaded.decoder.prefill_tokens
     events = drain(engine, {})
     assert events["grows"][-1].finish in ("length", "stop")
     assert events["long"][-1].finish in ("length", "stop")

@@ -76,7 +76,8 @@ class TransformersEngine(Engine):
         self._slots = slots
         self._model: LoadedModel | None = None
         self._waiting: deque[_Answer] = deque()
-        self._reading: _Answer | None = None
+        self._reading: list[_Answer] = []  # in the order in which the decoder began them
+        self._alone = 0  # prompts that are to be read one at a time, because one of them spoilt it for the others
         self._rows: list[_Answer] = []  # in the order of the decoder's rows
         self._ended: list[GenerationEvent] = []
 
@@ -123,10 +124,11 @@ class TransformersEngine(Engine):
 
     def cancel(self, request_id: str) -> None:
         """Give a request up, wherever it is on its way."""
-        if self._reading is not None and self._reading.request.id == request_id:
-            self._ended.append(self._reading.event(finish="cancelled"))
-            self._reading = None
-            return
+        for number, answer in enumerate(self._reading):
+            if answer.request.id == request_id:
+                self._loaded.decoder.give_up(number)
+                self._ended.append(self._reading.pop(number).event(finish="cancelled"))
+                return
         for answer in self._waiting:
             if answer.request.id == request_id:
                 self._waiting.remove(answer)
@@ -191,28 +193,44 @@ class TransformersEngine(Engine):
         decoder = self._loaded.decoder
         left = decoder.prefill_tokens
         while left > 0:
-            if self._reading is None:
-                if not self._waiting or len(self._rows) == self._slots:
-                    break
-                if not decoder.begin(self._waiting[0].prompt, self._waiting[0].limit):
-                    break
-                self._reading = self._waiting.popleft()
-            answer = self._reading
+            self._begin(left)
+            if not self._reading:
+                break
             try:
                 read, logits = decoder.prefill(left)
             except torch.AcceleratorError:
                 raise  # the device is in an unknown state: this process has to end
-            except Exception as error:  # out of memory, or a fault in the model's code: this prompt's alone
-                log.warning("a prompt of %d tokens could not be read", len(answer.prompt), exc_info=True)
-                self._reading = None
-                events.append(answer.event(finish="error", error=_sentence(error)))
+            except Exception as error:  # out of memory, or a fault in the model's code
+                events += self._blame(error)
                 continue
             left -= read
-            if logits is not None:
-                self._reading = None
-                self._rows.append(answer)
-                firsts.append(logits)
+            firsts += logits
+            self._rows += self._reading[: len(logits)]
+            del self._reading[: len(logits)]
         return firsts
+
+    def _begin(self, tokens: int) -> None:
+        """Have the decoder read waiting prompts, until it has so many tokens to read or no room for more."""
+        decoder = self._loaded.decoder
+        while self._waiting and len(self._rows) + len(self._reading) < self._slots:
+            if self._reading and (self._alone or decoder.unread >= tokens):
+                return
+            if not decoder.begin(self._waiting[0].prompt, self._waiting[0].limit):
+                return
+            self._reading.append(self._waiting.popleft())
+            self._alone = max(0, self._alone - 1)
+
+    def _blame(self, error: Exception) -> list[GenerationEvent]:
+        """What could not be read ends with an error; where several were read at once, each is tried again alone."""
+        for number in reversed(range(len(self._reading))):
+            self._loaded.decoder.give_up(number)
+        failed, self._reading = self._reading, []
+        if len(failed) > 1:
+            self._waiting.extendleft(reversed(failed))
+            self._alone = len(failed)
+            return []
+        log.warning("a prompt of %d tokens could not be read", len(failed[0].prompt), exc_info=error)
+        return [failed[0].event(finish="error", error=_sentence(error))]
 
     def _grow(self, logits: Tensor, highest: list[float], likeliest: list[int]) -> list[GenerationEvent]:
         """One token more for each row that was decoded."""

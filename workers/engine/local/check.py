@@ -68,10 +68,10 @@ def _run(decoder: Decoder, sequences: list[list[int]]) -> Tensor:
     read = []
     for sequence in sequences:
         decoder.begin(sequence[:-STEPS], STEPS)
-        logits = None
-        while logits is None:
+        logits: list[Tensor] = []
+        while not logits:
             logits = decoder.prefill(max(CHUNK, len(sequence) // 2))[1]
-        read.append(logits)
+        read += logits
     steps = [torch.stack(read)]
     steps += [decoder.decode([sequence[index - STEPS] for sequence in sequences]) for index in range(STEPS)]
     for row in reversed(range(len(sequences))):

@@ -11,7 +11,7 @@ import torch
 
 
 class Decoder(ABC):
-    """Holds the running sequences as rows 0 to `rows - 1`, and at most one prompt that is being read."""
+    """Holds the running sequences as rows 0 to `rows - 1`, and prompts that are being read."""
 
     name: str
     rows: int = 0
@@ -19,17 +19,26 @@ class Decoder(ABC):
 
     @abstractmethod
     def begin(self, prompt: list[int], max_new_tokens: int) -> bool:
-        """Begin to read a prompt of at least one token; gives up one that is still being read.
+        """Begin to read a prompt of at least one token, behind those that are being read.
 
-        False where there is no room now for it and an answer of so many tokens; there will be when rows are released.
+        False where there is no room now for it and an answer of so many tokens, or where one prompt is read at a time.
         """
 
+    @property
+    def unread(self) -> int:
+        """Tokens that are left to read of the prompts that were begun; one that reads one at a time need not know."""
+        return 0
+
     @abstractmethod
-    def prefill(self, max_tokens: int) -> tuple[int, torch.Tensor | None]:
+    def give_up(self, number: int) -> None:
+        """Forget the prompt that was begun as the `number`-th of those that are being read, from 0 on."""
+
+    @abstractmethod
+    def prefill(self, max_tokens: int) -> tuple[int, list[torch.Tensor]]:
         """Read on, up to `max_tokens` more; returns how many were read.
 
-        With the last of them comes the logits of the next token, of shape [vocabulary], and the prompt has become
-        the last row.
+        With the last token of each prompt comes the logits of the next one, of shape [vocabulary], and the prompt has
+        become the last row; in the order in which they were begun.
         """
 
     @abstractmethod

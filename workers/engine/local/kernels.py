@@ -131,17 +131,18 @@ def rotate_and_store(
     )  # fmt: skip
 
 
-def prompt_attention(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
-    """Attention of a prompt's newest tokens, each over all that stand before it and itself, by torch's flash attention.
+def prompt_attention(
+    query: Tensor, key: Tensor, value: Tensor, ends: Tensor, longest: tuple[int, int], scale: float
+) -> Tensor:
+    """Attention of prompts' newest tokens, each over all that stand before it in its prompt and itself, by torch.
 
-    query [new tokens, heads, size]; key and value [all tokens, key heads, size]. Returns [new tokens, heads * size].
-    The operation takes sequences one behind the other with their ends, and lines up their last tokens; torch's public
-    function lines up the first ones, which is wrong here.
+    Prompts stand one behind the other. query [new tokens, heads, size]; key and value [all tokens, key heads, size];
+    ends [2, prompts + 1], where each prompt ends among the new tokens and among all, from 0 on; longest: the most new
+    tokens and the most tokens of one prompt. Returns [new tokens, heads * size].
+    The operation lines up the last tokens of both; torch's public function lines up the first, which is wrong here.
     """
-    new, count = len(query), len(key)
-    ends = torch.tensor([[0, new], [0, count]], dtype=torch.int32, device=query.device)
     out: Tensor = torch.ops.aten._flash_attention_forward(
-        query, key, value, ends[0], ends[1], new, count, 0.0, True, False, scale=scale
+        query, key, value, ends[0], ends[1], *longest, 0.0, True, False, scale=scale
     )[0]
     return out.flatten(1)
 

@@ -1,14 +1,15 @@
 """The paged decoder: for GPUs. Many sequences over one cache of pages, each step of them one recorded graph.
 
-A prompt is read by torch's own flash attention, up to its end or to the step's limit; what others have read before of
-the same beginning is not read again (`pages.py`). Decoding is one forward for all rows, with attention straight from
-the pages; it is recorded as a CUDA graph for some numbers of rows, because starting 300 kernels one by one from Python
-takes longer than they run. A batch of another size is filled up with rows that are none.
+Prompts are read by torch's own flash attention, as many at once as a step's limit has room for; what others have read
+before of the same beginning is not read again (`pages.py`). Decoding is one forward for all rows, with attention
+straight from the pages; it is recorded as a CUDA graph for some numbers of rows, because starting 300 kernels one by
+one from Python takes longer than they run. A batch of another size is filled up with rows that are none.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from transformers import PreTrainedModel
 
 from workers.engine.engine import ModelError
 from workers.engine.local.decoder import Decoder
-from workers.engine.local.dense import DenseModel, refuse_other_shapes
+from workers.engine.local.dense import Attend, DenseModel, refuse_other_shapes
 from workers.engine.local.pages import Held, Pages
 from workers.engine.local.slots import UnfitModelError
 
@@ -33,6 +34,15 @@ MEMORY_SHARE = 0.85
 # Pages beyond those of all rows, for beginnings of prompts that nobody holds at the moment.
 KNOWN_SHARE = 0.25
 TOKEN, POSITION, FIRST_PAGE = 0, 1, 2  # columns of a row's numbers
+
+
+@dataclass(slots=True, eq=False)
+class _Prompt:
+    """A prompt that is being read: its tokens, its pages, and how many tokens of it are in them."""
+
+    tokens: list[int]
+    held: Held
+    read: int
 
 
 class PagedDecoder(Decoder):
@@ -53,10 +63,9 @@ class PagedDecoder(Decoder):
         self._keys, self._values = (
             torch.zeros(*shape, self._dense.head_size, dtype=dtype, device=device) for _ in range(2)
         )
-        self._prompt: list[int] = []
-        self._reading: Held | None = None
-        self._read = 0
-        self._held: list[Held] = []
+        self._reading: list[_Prompt] = []
+        self._held: list[Held] = []  # of each row
+        self._lengths: list[int] = []  # tokens in each row
         columns = FIRST_PAGE + self._pages.pages_for(max_tokens)
         on_gpu = device.type == "cuda"
         self._host = torch.zeros(slots, columns, dtype=torch.int32, pin_memory=on_gpu)
@@ -71,55 +80,56 @@ class PagedDecoder(Decoder):
 
     def begin(self, prompt: list[int], max_new_tokens: int) -> bool:
         """Set pages aside for all of the answer, and find what is known of the prompt."""
-        if self._reading is not None:
-            self._pages.give_back(self._reading)
-            self._reading = None
         held = self._pages.hold(prompt, min(len(prompt) + max_new_tokens, self._max_tokens))
         if held is None:
             return False
-        self._prompt, self._reading, self._read = prompt, held, held.known_tokens
+        self._reading.append(_Prompt(prompt, held, held.known_tokens))
         return True
 
+    @property
+    def unread(self) -> int:
+        """Tokens that are left to read."""
+        return sum(len(one.tokens) - one.read for one in self._reading)
+
+    def give_up(self, number: int) -> None:
+        """Give its pages back."""
+        self._pages.give_back(self._reading.pop(number).held)
+
     @torch.inference_mode()
-    def prefill(self, max_tokens: int) -> tuple[int, Tensor | None]:
-        """Read on, by flash attention over what the pages hold of this prompt."""
-        held = self._reading
-        assert held is not None, "begin() comes first"  # noqa: S101 -- the engine sees to it
-        start, end = self._read, min(len(self._prompt), self._read + max_tokens)
-        device = self._dense.device
-        tokens = torch.tensor(self._prompt[start:end], device=device)
-        positions = torch.arange(start, end, device=device, dtype=torch.int32)
-        table = torch.tensor(held.pages[: self._pages.pages_for(end)], device=device)
-        slots = self._slots(table, positions)
-
-        def attend(layer: int, qkv: Tensor) -> Tensor:
-            self._store(layer, qkv, positions, slots)
-            query, key, value = self._split(qkv)
-            if start:  # keys and values of the beginning stand in pages
-                key, value = (one[layer][table].flatten(0, 1)[:end] for one in (self._keys, self._values))
-            out: Tensor = self._kernels.prompt_attention(query, key, value, self._dense.scale)
-            return out
-
-        states = self._dense.forward(tokens, attend)
-        self._read = end
-        if end < len(self._prompt):
-            return end - start, None
-        self._append_row(held)
-        return end - start, self._dense.logits(states[-1:])[0]
+    def prefill(self, max_tokens: int) -> tuple[int, list[Tensor]]:
+        """Read on in all prompts at once, the oldest first, by flash attention over what the pages hold of each."""
+        pieces = []
+        left = max_tokens
+        for one in self._reading:
+            count = min(left, len(one.tokens) - one.read)
+            if count:
+                pieces.append((one, one.read, one.read + count))
+                left -= count
+        states = self._dense.forward(*self._reading_of(pieces))
+        for one, _, end in pieces:
+            one.read = end
+        lasts = np.cumsum([end - start for _, start, end in pieces]) - 1
+        done = [index for index, (one, _, end) in enumerate(pieces) if end == len(one.tokens)]
+        if not done:
+            return max_tokens - left, []
+        logits = self._dense.logits(states[lasts[done].tolist()])
+        for index in done:
+            self._append_row(pieces[index][0])
+        return max_tokens - left, list(logits)
 
     @torch.inference_mode()
     def decode(self, tokens: list[int]) -> Tensor:
         """One forward for all rows, by the graph of the next larger size."""
         count = self.rows
         size = next((size for size in self._graphs if size >= count), count)
-        if self._copied is not None:
-            self._copied.synchronize()  # the numbers of the last step may still be on their way
+        self._host_numbers_settled()
         self._numbers[:count, TOKEN] = tokens
+        self._numbers[:count, POSITION] = self._lengths
         self._numbers[count:size, POSITION] = -1
         self._inputs[:size].copy_(self._host[:size], non_blocking=True)
         if self._copied is not None:
             self._copied.record()
-        self._numbers[:count, POSITION] += 1
+        self._lengths = [length + 1 for length in self._lengths]
         if size not in self._graphs:
             return self._forward_rows(self._inputs[:count])
         graph, logits = self._graphs[size]
@@ -131,20 +141,30 @@ class PagedDecoder(Decoder):
         self._pages.give_back(self._held[row])
         last = self.rows - 1
         self._held[row] = self._held[last]
+        self._lengths[row] = self._lengths[last]
+        self._host_numbers_settled()
         self._numbers[row] = self._numbers[last]
         self._held.pop()
+        self._lengths.pop()
         self.rows -= 1
 
     # --- parts
 
-    def _append_row(self, held: Held) -> None:
+    def _host_numbers_settled(self) -> None:
+        """Wait until the rows' numbers have been copied, which goes on behind our back: only then may they change."""
+        if self._copied is not None:
+            self._copied.synchronize()
+
+    def _append_row(self, prompt: _Prompt) -> None:
+        held = prompt.held
         self._pages.make_known(held)
+        self._host_numbers_settled()
         numbers = self._numbers[self.rows]
         numbers[:] = 0
-        numbers[POSITION] = len(self._prompt)
         numbers[FIRST_PAGE : FIRST_PAGE + len(held.pages)] = held.pages
         self._held.append(held)
-        self._reading = None
+        self._lengths.append(len(prompt.tokens))
+        self._reading.remove(prompt)
         self.rows += 1
 
     def _record(self, slots: int) -> None:
@@ -193,9 +213,36 @@ class PagedDecoder(Decoder):
             dense.norms(layer),
         )
 
-    def _slots(self, table: Tensor, positions: Tensor) -> Tensor:
-        """Where in the cache the tokens of one sequence stand."""
-        return table[positions // self._pages.size] * self._pages.size + positions % self._pages.size
+    def _reading_of(self, pieces: list[tuple[_Prompt, int, int]]) -> tuple[Tensor, Attend]:
+        """The tokens of some pieces of prompts, one behind the other, and the attention among each prompt's own."""
+        size = self._pages.size
+        positions = np.concatenate([np.arange(start, end) for _, start, end in pieces])
+        # Where in the cache the tokens of each prompt stand, from its beginning to the piece's end.
+        places = [
+            np.asarray(one.held.pages)[np.arange(end) // size] * size + np.arange(end) % size for one, _, end in pieces
+        ]
+        slots = np.concatenate([own[start:] for own, (_, start, _) in zip(places, pieces, strict=True)])
+        counts = [[end - start for _, start, end in pieces], [end for _, _, end in pieces]]
+        ends = np.zeros((2, len(pieces) + 1), np.int32)
+        ends[:, 1:] = np.cumsum(counts, 1)
+
+        def on_device(numbers: np.ndarray[Any, Any]) -> Tensor:
+            return torch.from_numpy(numbers).to(self._dense.device, non_blocking=True)
+
+        own_positions, own_slots, own_ends = on_device(positions.astype(np.int32)), on_device(slots), on_device(ends)
+        gathered = on_device(np.concatenate(places)) if any(start for _, start, _ in pieces) else None
+        longest = (max(counts[0]), max(counts[1]))
+
+        def attend(layer: int, qkv: Tensor) -> Tensor:
+            self._store(layer, qkv, own_positions, own_slots)
+            query, key, value = self._split(qkv)
+            if gathered is not None:  # keys and values of beginnings stand in pages
+                key, value = (one[layer].flatten(0, 1)[gathered] for one in (self._keys, self._values))
+            out: Tensor = self._kernels.prompt_attention(query, key, value, own_ends, longest, self._dense.scale)
+            return out
+
+        tokens = np.concatenate([np.asarray(one.tokens[start:end]) for one, start, end in pieces])
+        return on_device(tokens), attend
 
     def _split(self, qkv: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         dense = self._dense

@@ -22,18 +22,27 @@ class SerialDecoder(Decoder):
     def begin(self, prompt: list[int], max_new_tokens: int) -> bool:
         """Begin to read a prompt."""
         del max_new_tokens
+        if self._prompt:
+            return False
         self._prompt = prompt
         return True
 
+    def give_up(self, number: int) -> None:
+        """Forget the prompt."""
+        del number
+        self._prompt = []
+
     @torch.inference_mode()
-    def prefill(self, max_tokens: int) -> tuple[int, Tensor | None]:
+    def prefill(self, max_tokens: int) -> tuple[int, list[Tensor]]:
         """Read the whole prompt at once: not every cache can go on in the middle of one."""
         del max_tokens
         cache = DynamicCache(config=self._model.config)
-        logits = self._forward(self._prompt, cache)
+        prompt = self._prompt
+        logits = self._forward(prompt, cache)
+        self._prompt = []
         self._caches.append(cache)
         self.rows += 1
-        return len(self._prompt), logits
+        return len(prompt), [logits]
 
     @torch.inference_mode()
     def decode(self, tokens: list[int]) -> Tensor:

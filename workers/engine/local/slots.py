@@ -125,6 +125,7 @@ class SlotDecoder(Decoder):
         self._model = model
         self._cache = SlotCache(slots, max_tokens)
         self._prompt: list[int] = []
+        self._prompt_is_open = False
         self._before = model.config._attn_implementation
         self._masks: dict[int | None, Tensor | None] = {}
         name = f"fennel_slots_{next(_numbers)}"  # the registry is the process's, and the function this decoder's
@@ -138,14 +139,22 @@ class SlotDecoder(Decoder):
     def begin(self, prompt: list[int], max_new_tokens: int) -> bool:
         """Begin to read a prompt behind what it has in common with the last one; each slot has room for any."""
         del max_new_tokens
+        if self._prompt_is_open:
+            return False
+        self._prompt_is_open = True
         known = self._prompt[: self._cache.read]
         self._prompt = prompt
         # The last token is always read again: its logits are wanted.
         self._cache.read = _common(known, prompt[:-1])
         return True
 
+    def give_up(self, number: int) -> None:
+        """Leave the prompt where it is; what has been read of it may serve the next one."""
+        del number
+        self._prompt_is_open = False
+
     @torch.inference_mode()
-    def prefill(self, max_tokens: int) -> tuple[int, Tensor | None]:
+    def prefill(self, max_tokens: int) -> tuple[int, list[Tensor]]:
         """Read on."""
         start = self._cache.read
         end = min(len(self._prompt), start + max_tokens)
@@ -153,10 +162,11 @@ class SlotDecoder(Decoder):
         logits = self._forward([self._prompt[start:end]], [list(range(start, end))])
         self._cache.read = end
         if end < len(self._prompt):
-            return end - start, None
+            return end - start, []
         self._cache.append_row()
+        self._prompt_is_open = False
         self.rows += 1
-        return end - start, logits[0]
+        return end - start, [logits[0]]
 
     @torch.inference_mode()
     def decode(self, tokens: list[int]) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from torch import Tensor
 
@@ -31,23 +33,30 @@ def rotate_and_store(
 ) -> None:
     key_heads, size = keys.shape[2:]
     heads = qkv.view(len(qkv), -1, size)
-    turned = len(heads[0]) - key_heads
-    for token, position in enumerate(positions.tolist()):
-        if position < 0:
-            continue
-        states = heads[token, :turned]
-        if norms is not None:
-            query_norm, key_norm, eps = norms
-            weight = torch.cat([query_norm.expand(turned - key_heads, -1), key_norm.expand(key_heads, -1)])
-            states = states * torch.rsqrt(states.pow(2).mean(-1, keepdim=True) + eps) * weight
-        first, second = states.chunk(2, -1)
-        cosine, sine = cosines[position], sines[position]
-        heads[token, :turned] = torch.cat([first * cosine - second * sine, second * cosine + first * sine], -1)
-        keys.flatten(0, 1)[slots[token]] = heads[token, turned - key_heads : turned]
-        values.flatten(0, 1)[slots[token]] = heads[token, turned:]
+    turned = heads.shape[1] - key_heads
+    real = positions >= 0
+    states = heads[real, :turned]
+    if norms is not None:
+        query_norm, key_norm, eps = norms
+        weight = torch.cat([query_norm.expand(turned - key_heads, -1), key_norm.expand(key_heads, -1)])
+        states = states * torch.rsqrt(states.pow(2).mean(-1, keepdim=True) + eps) * weight
+    first, second = states.chunk(2, -1)
+    cosine, sine = (angles[positions[real].long()][:, None] for angles in (cosines, sines))
+    states = torch.cat([first * cosine - second * sine, second * cosine + first * sine], -1)
+    heads[real, :turned] = states
+    keys.flatten(0, 1)[slots[real]] = states[:, turned - key_heads :]
+    values.flatten(0, 1)[slots[real]] = heads[real, turned:]
 
 
-def prompt_attention(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+def prompt_attention(
+    query: Tensor, key: Tensor, value: Tensor, ends: Tensor, longest: tuple[int, int], scale: float
+) -> Tensor:
+    del longest  # the ends say it
+    borders = zip(*(list(itertools.pairwise(one)) for one in ends.tolist()), strict=True)
+    return torch.cat([_attention(query[a:b], key[c:d], value[c:d], scale) for (a, b), (c, d) in borders])
+
+
+def _attention(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
     new, count = len(query), len(key)
     group = query.shape[1] // key.shape[1]
     scores = torch.einsum("nhd,mhd->hnm", query, key.repeat_interleave(group, 1)) * scale
@@ -67,5 +76,5 @@ def paged_attention(
         if position >= 0:
             key, value = (one[tables[row].long()].flatten(0, 1)[: position + 1] for one in (keys, values))
             query = qkv[row].view(-1, size)[None, :heads]
-            out[row] = prompt_attention(query, key, value, scale)[0]
+            out[row] = _attention(query, key, value, scale)[0]
     return out

@@ -43,11 +43,11 @@ def generate(model: PreTrainedModel, prompt: list[int], count: int) -> list[int]
 
 def read(decoder: Decoder, prompt: list[int], chunk: int = 1000) -> int:
     decoder.begin(prompt, NEW_TOKENS)
-    logits = None
-    while logits is None:
+    logits: list[torch.Tensor] = []
+    while not logits:
         count, logits = decoder.prefill(chunk)
         assert count >= 1
-    return int(logits.argmax())
+    return int(logits[0].argmax())
 
 
 def decode(decoder: Decoder, answers: list[list[int]]) -> None:
@@ -123,8 +123,7 @@ def test_a_common_beginning_is_read_once() -> None:
     decoder.begin(shared + second, NEW_TOKENS)
     count, logits = decoder.prefill(1000)
     assert count == 25
-    assert logits is not None
-    answers = [[0], [int(logits.argmax())]]
+    answers = [[0], [int(logits[0].argmax())]]
     for _ in range(NEW_TOKENS - 1):
         decode(decoder, answers)
     assert answers[1] == wanted
@@ -137,7 +136,8 @@ def test_a_prompt_given_up_while_read() -> None:
     wanted = generate(model, shared + second, NEW_TOKENS)
     decoder = SlotDecoder(model, 2, 200)
     decoder.begin(shared + first, NEW_TOKENS)
-    assert decoder.prefill(20) == (20, None)
+    assert decoder.prefill(20) == (20, [])
+    decoder.give_up(0)
     answers = [[read(decoder, shared + second)]]
     for _ in range(NEW_TOKENS - 1):
         decode(decoder, answers)

@@ -21,10 +21,14 @@ def paged(architecture: str, slots: int = 8, pages: int = 200) -> PagedDecoder:
 
 def read(decoder: PagedDecoder, prompt: list[int], chunk: int = 1000) -> int:
     assert decoder.begin(prompt, NEW_TOKENS)
-    logits = None
-    while logits is None:
+    return read_on(decoder, chunk)
+
+
+def read_on(decoder: PagedDecoder, chunk: int = 1000) -> int:
+    logits: list[torch.Tensor] = []
+    while not logits:
         logits = decoder.prefill(chunk)[1]
-    return int(logits.argmax())
+    return int(logits[0].argmax())
 
 
 def answer(decoder: PagedDecoder, firsts: list[int], count: int) -> list[list[int]]:
@@ -62,10 +66,23 @@ def test_a_shared_beginning_is_read_once_and_changes_no_answer() -> None:
     read(decoder, beginning + first)
     assert decoder.begin(beginning + second, NEW_TOKENS)
     count, logits = decoder.prefill(1000)
-    assert logits is not None
     assert count == 12
     decoder.release(0)
-    assert answer(decoder, [int(logits.argmax())], NEW_TOKENS) == [wanted]
+    assert answer(decoder, [int(logits[0].argmax())], NEW_TOKENS) == [wanted]
+
+
+def test_prompts_that_are_read_at_once_are_answered_as_if_alone() -> None:
+    """Prompts in one forward, some from their middle on and one in two pieces, do not see each other."""
+    beginning, first, *others = prompts(24, 5, 3, 40, 31)
+    all_prompts = [beginning + first, beginning + others[0], others[1], others[2]]
+    wanted = [generate(make("qwen3"), prompt, NEW_TOKENS) for prompt in all_prompts]
+    decoder = paged("qwen3")
+    firsts = [read(decoder, all_prompts[0])]
+    for prompt in all_prompts[1:]:
+        assert decoder.begin(prompt, NEW_TOKENS)
+    while decoder.unread:
+        firsts += [int(logits.argmax()) for logits in decoder.prefill(50)[1]]
+    assert answer(decoder, firsts, NEW_TOKENS) == wanted
 
 
 def test_a_row_that_ends_leaves_the_others_alone() -> None:
@@ -79,7 +96,7 @@ def test_a_row_that_ends_leaves_the_others_alone() -> None:
     while waiting or rows:
         if waiting and len(rows) < 4 and decoder.begin(all_prompts[waiting[0]], NEW_TOKENS):
             number = waiting.pop(0)
-            rows.append((number, [read(decoder, all_prompts[number])]))
+            rows.append((number, [read_on(decoder)]))
             continue
         tokens = decoder.decode([tokens[-1] for _, tokens in rows]).argmax(-1).tolist()
         for (_, so_far), token in zip(rows, tokens, strict=True):
@@ -102,8 +119,10 @@ def test_a_prompt_without_room_waits_and_a_prompt_given_up_leaves_its_room() -> 
     (long, other) = prompts(50, 50)
     assert decoder.begin(long, 20)
     decoder.prefill(10)
+    assert not decoder.begin(other, 20)
+    decoder.give_up(0)
     assert decoder.begin(other, 20)
-    read(decoder, other)
+    read_on(decoder)
     assert not decoder.begin(long, 20)
     decoder.release(0)
     assert decoder.begin(long, 20)

@@ -1,0 +1,315 @@
+"""How many answers a GPU can give: a model of 7.6 thousand million random weights, prompts of 1,024 tokens, 128 new.
+
+``python -m benchmarks.engine`` runs this where there is a GPU. Beside the engine: `generate` of transformers, one
+question after another, and transformers' own continuous batching; and the bound, from this GPU's own copy bandwidth
+and matrix rate, measured in the same run. Answers are compared with the model's own logits, token for token.
+"""
+
+from __future__ import annotations
+
+import random
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.progress import track
+
+from benchmarks.report import print_table, write_results
+from config.settings import load_settings
+from workers.engine.engine import ChatTurn, GenerationRequest
+
+PROMPT_TOKENS, NEW_TOKENS = 1024, 128
+SHARED_TOKENS, MUCH_SHARED_TOKENS = 256, 768
+IN_FLIGHT = (1, 8, 64, 256)
+BATCHED_BY_TRANSFORMERS = 64
+CHECKED = 4
+SHAPE = {
+    "hidden_size": 3584,
+    "intermediate_size": 18944,
+    "num_hidden_layers": 28,
+    "num_attention_heads": 28,
+    "num_key_value_heads": 4,
+    "vocab_size": 152_064,
+    "max_position_embeddings": 4096,
+    "tie_word_embeddings": False,
+}
+LETTERS = "abcdefghijklmnopqrstuvwxyz "
+
+
+@dataclass(frozen=True)
+class Figures:
+    """One subject at one number in flight."""
+
+    answers_per_s: float
+    tokens_per_s: float
+    first_text_p50_s: float
+    first_text_p99_s: float
+
+
+def make_model(shape: dict[str, Any]) -> Any:
+    """A model of Qwen2.5-7B's shape with random weights, made on the GPU."""
+    import torch
+    from transformers import AutoModelForCausalLM, Qwen2Config
+
+    torch.manual_seed(0)
+    with torch.device("cuda"):
+        return AutoModelForCausalLM.from_config(Qwen2Config(**shape), dtype=torch.bfloat16).eval()
+
+
+def make_tokenizer(vocabulary: int) -> Any:
+    """A tokenizer with a text for each token: prompts are single letters, answers whatever comes."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    from tests.workers.engine.tiny_models import SPECIALS, TEMPLATE
+
+    chance = random.Random(0)
+    texts = dict.fromkeys(sorted(pre_tokenizers.ByteLevel.alphabet()))
+    while len(texts) < vocabulary - len(SPECIALS):
+        texts["Ġ" + "".join(chance.choices(LETTERS[:-1], k=chance.randint(2, 6)))] = None
+    backend = Tokenizer(models.BPE(vocab={text: number for number, text in enumerate(texts)}, merges=[]))
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    backend.decoder = decoders.ByteLevel()
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=backend, eos_token=SPECIALS[0], additional_special_tokens=SPECIALS[1:]
+    )
+    tokenizer.chat_template = TEMPLATE
+    return tokenizer
+
+
+def make_requests(
+    count: int, shared_tokens: int, seed: int, length: Callable[[Sequence[ChatTurn]], int]
+) -> list[GenerationRequest]:
+    """Fresh prompts of `PROMPT_TOKENS` tokens, of which the first `shared_tokens` are the same in all of a round."""
+    chance = random.Random(seed)
+
+    def text(tokens: int) -> str:
+        return "".join(chance.choices(LETTERS, k=tokens))
+
+    around = length([ChatTurn("system", ""), ChatTurn("user", "")])
+    shared = text(shared_tokens)
+    own = PROMPT_TOKENS - shared_tokens - around
+    return [
+        GenerationRequest(f"{seed}-{n}", (ChatTurn("system", shared), ChatTurn("user", text(own))), NEW_TOKENS)
+        for n in range(count)
+    ]
+
+
+class EngineSubject:
+    """The engine on a model that is there already; answers go on to their full length."""
+
+    def __init__(self, model: Any, tokenizer: Any, slots: int) -> None:
+        import torch
+
+        from workers.engine.engines.transformers import TransformersEngine
+        from workers.engine.local.chat import ChatFormat
+        from workers.engine.local.check import choose_decoder
+        from workers.engine.local.loading import LoadedModel
+
+        self._engine = TransformersEngine(load_settings().engine, Path(), slots)
+        started_s = time.perf_counter()
+        self.decoder = choose_decoder(model, slots, PROMPT_TOKENS + NEW_TOKENS)
+        chat = ChatFormat(tokenizer, model.generation_config, "random")
+        chat.stop_tokens = frozenset()
+        self._engine._model = LoadedModel(
+            self.decoder, chat, tokenizer.backend_tokenizer, PROMPT_TOKENS, NEW_TOKENS, {}
+        )
+        self.answer([GenerationRequest("warm-up", (ChatTurn("user", "hello"),), 4)])
+        torch.cuda.synchronize()
+        self.start_s = time.perf_counter() - started_s
+        self.chat = chat
+
+    def answer(self, requests: Sequence[GenerationRequest]) -> tuple[float, list[float], dict[str, list[int]]]:
+        """Answer all, which come at once: the time it took, the times to first texts, and the tokens."""
+        answers: dict[str, list[int]] = {}
+        first_s: dict[str, float] = {}
+        started_s = time.perf_counter()
+        for request in requests:
+            self._engine.add(request)
+        kept = {answer.request.id: answer for answer in self._engine._waiting}
+        while self._engine.busy:
+            for event in self._engine.step():
+                assert event.finish in (None, "length"), event
+                first_s.setdefault(event.id, time.perf_counter() - started_s)
+        took_s = time.perf_counter() - started_s
+        for name, answer in kept.items():
+            answers[name] = answer.tokens
+        return took_s, list(first_s.values()), answers
+
+
+def figures(took_s: float, first_s: Sequence[float], count: int) -> Figures:
+    """A round's figures."""
+    ordered = sorted(first_s)
+    return Figures(
+        count / took_s, count * NEW_TOKENS / took_s, statistics.median(ordered), ordered[int(len(ordered) * 0.99)]
+    )
+
+
+def measure_generate(model: Any, prompts: Sequence[list[int]]) -> Figures:
+    """`generate`, one after another."""
+    import torch
+
+    ended_s = []
+    started_s = time.perf_counter()
+    for prompt in prompts:
+        ids = torch.tensor([prompt], device="cuda")
+        model.generate(
+            ids, attention_mask=ids.ne(-1), max_new_tokens=NEW_TOKENS, min_new_tokens=NEW_TOKENS, do_sample=False,
+            pad_token_id=0,
+        )  # fmt: skip
+        torch.cuda.synchronize()
+        ended_s.append(time.perf_counter() - started_s)
+    return figures(ended_s[-1], ended_s, len(prompts))
+
+
+def measure_transformers_batching(model: Any, prompts: Sequence[list[int]]) -> Figures | str:
+    """The continuous batching of transformers as it comes; a sentence where this version cannot."""
+    from transformers import GenerationConfig
+
+    generation = GenerationConfig(max_new_tokens=NEW_TOKENS, do_sample=False, eos_token_id=-1, pad_token_id=0)
+    try:
+        model.generate_batch(inputs=list(prompts[:2]), generation_config=generation, progress_bar=False)
+        started_s = time.perf_counter()
+        outputs = model.generate_batch(inputs=list(prompts), generation_config=generation, progress_bar=False)
+        took_s = time.perf_counter() - started_s
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    made = sum(len(output.generated_tokens) for output in outputs.values())
+    return Figures(len(prompts) / took_s, made / took_s, float("nan"), float("nan"))
+
+
+def worst_regret(model: Any, prompts: Sequence[list[int]], answers: Sequence[list[int]]) -> float:
+    """How far a chosen token's logit is below the model's own highest at that place, as a part of the highest.
+
+    0 is `generate`'s own choice; rounding in bfloat16 turns near ties, whose regret is near 0 too.
+    """
+    import torch
+
+    worst = 0.0
+    for prompt, answer in zip(prompts, answers, strict=True):
+        with torch.inference_mode():
+            logits = model(torch.tensor([prompt + answer[:-1]], device="cuda"), logits_to_keep=len(answer)).logits[0]
+        chosen = logits.gather(1, torch.tensor(answer, device="cuda")[:, None])[:, 0]
+        highest = logits.max(-1).values
+        worst = max(worst, ((highest - chosen) / logits.abs().max()).max().item())
+    return worst
+
+
+def measure_hardware() -> tuple[float, float]:
+    """Bytes a second that a copy reads and writes, and floating-point operations a second of a matrix product."""
+    import torch
+
+    def seconds(do: Callable[[], object]) -> float:
+        do()
+        torch.cuda.synchronize()
+        started_s = time.perf_counter()
+        for _ in range(10):
+            do()
+        torch.cuda.synchronize()
+        return (time.perf_counter() - started_s) / 10
+
+    source = torch.empty(2**31, dtype=torch.uint8, device="cuda")
+    target = torch.empty_like(source)
+    left, right = (torch.randn(8192, 8192, device="cuda", dtype=torch.bfloat16) for _ in range(2))
+    return 2 * source.nbytes / seconds(lambda: target.copy_(source)), 2 * 8192**3 / seconds(lambda: left @ right)
+
+
+def bound(model: Any, in_flight: int, bytes_per_s: float, flops: float) -> float:
+    """Answers a second at most: all prompts' products at the matrix rate, then weights and cache read once a step."""
+    config = model.config
+    weights: int = sum(parameter.numel() for parameter in model.parameters())
+    embeddings = config.vocab_size * config.hidden_size
+    prefill_s = in_flight * 2 * (weights - 2 * embeddings) * PROMPT_TOKENS / flops
+    token_bytes = 4 * config.num_hidden_layers * config.num_key_value_heads * (config.hidden_size // 28)
+    step_s = (2 * (weights - embeddings) + in_flight * token_bytes * (PROMPT_TOKENS + NEW_TOKENS / 2)) / bytes_per_s
+    return float(in_flight / (prefill_s + NEW_TOKENS * step_s))
+
+
+def measure_engine(subject: EngineSubject, rounds: int, shared_tokens: int, sizes: Sequence[int]) -> dict[int, Figures]:
+    """The engine at each number in flight; medians of rounds with fresh prompts."""
+
+    def length(turns: Sequence[ChatTurn]) -> int:
+        return len(subject.chat.tokens(turns))
+
+    results = {}
+    for size in sizes:
+        own = []
+        for number in track(range(rounds), description=f"{size} in flight, {shared_tokens} tokens shared"):
+            requests = make_requests(size, shared_tokens, 1000 * size + number + shared_tokens, length)
+            took_s, first_s, _ = subject.answer(requests)
+            own.append(figures(took_s, first_s, size))
+        results[size] = sorted(own, key=lambda one: one.answers_per_s)[len(own) // 2]
+    return results
+
+
+def measure(rounds: int, name: str) -> None:
+    """Measure with medians of so many rounds, print, and write the results of this name."""
+    import torch
+
+    bytes_per_s, flops = measure_hardware()
+    model = make_model(SHAPE)
+    tokenizer = make_tokenizer(SHAPE["vocab_size"])
+    torch.cuda.reset_peak_memory_stats()
+    subject = EngineSubject(model, tokenizer, max(IN_FLIGHT))
+    weights_mb = sum(parameter.nbytes for parameter in model.parameters()) / 1e6
+    alike = measure_engine(subject, rounds, SHARED_TOKENS, IN_FLIGHT)
+    shared = measure_engine(subject, rounds, MUCH_SHARED_TOKENS, IN_FLIGHT[2:])
+    memory_mb = torch.cuda.max_memory_allocated() / 1e6
+
+    def tokens_of(requests: Sequence[GenerationRequest]) -> list[list[int]]:
+        return [subject.chat.tokens(request.turns) for request in requests]
+
+    checked = make_requests(CHECKED, SHARED_TOKENS, 7, lambda turns: len(subject.chat.tokens(turns)))
+    answers = subject.answer(checked)[2]
+    regret = worst_regret(model, tokens_of(checked), [answers[request.id] for request in checked])
+    one_by_one = measure_generate(model, tokens_of(checked))
+    many = make_requests(BATCHED_BY_TRANSFORMERS, SHARED_TOKENS, 8, lambda turns: len(subject.chat.tokens(turns)))
+    theirs = measure_transformers_batching(model, tokens_of(many))
+    bounds = {size: bound(model, size, bytes_per_s, flops) for size in IN_FLIGHT}
+    rows: list[list[object]] = [
+        [f"engine, {size} at once", one.answers_per_s, one.tokens_per_s, f"{one.answers_per_s / bounds[size]:.2f}",
+         one.answers_per_s / one_by_one.answers_per_s, f"{one.first_text_p50_s:.2f}", f"{one.first_text_p99_s:.2f}"]
+        for size, one in alike.items()
+    ]  # fmt: skip
+    rows += [
+        [f"engine, {size} at once, {MUCH_SHARED_TOKENS} tokens shared", one.answers_per_s, one.tokens_per_s, "",
+         one.answers_per_s / one_by_one.answers_per_s, f"{one.first_text_p50_s:.2f}", f"{one.first_text_p99_s:.2f}"]
+        for size, one in shared.items()
+    ]  # fmt: skip
+    rows.append(
+        ["generate, one after another", f"{one_by_one.answers_per_s:.2f}", one_by_one.tokens_per_s, "", 1, "", ""]
+    )
+    theirs_name = f"transformers' batching, {BATCHED_BY_TRANSFORMERS} at once"
+    if isinstance(theirs, str):
+        print(f"{theirs_name}: {theirs}")
+    else:
+        ratio = theirs.answers_per_s / one_by_one.answers_per_s
+        rows.append([theirs_name, theirs.answers_per_s, theirs.tokens_per_s, "", ratio, "", ""])
+    print_table(
+        f"{torch.cuda.get_device_name()}, {bytes_per_s / 1e12:.2f} TB/s copied, {flops / 1e12:.0f} TFLOP/s",
+        ["", "answers/s", "tokens/s", "of the bound", "× generate", "first text p50 s", "p99 s"],
+        rows,
+    )
+    print(
+        f"start {subject.start_s:.1f} s; weights {weights_mb:,.0f} MB, at most {memory_mb:,.0f} MB; regret {regret:.4f}"
+    )
+    write_results(
+        name,
+        {
+            "device": torch.cuda.get_device_name(),
+            "decoder": subject.decoder.name,
+            "bytes_per_s": bytes_per_s,
+            "flops": flops,
+            "start_s": subject.start_s,
+            "memory_mb": memory_mb,
+            "worst_regret": regret,
+            "bound_answers_per_s": bounds,
+            "engine": {size: vars(one) for size, one in alike.items()},
+            "engine_much_shared": {size: vars(one) for size, one in shared.items()},
+            "generate": vars(one_by_one),
+            "transformers_batching": theirs if isinstance(theirs, str) else vars(theirs),
+        },
+    )
