@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -22,12 +23,15 @@ from config.settings import LimitsSettings
 from contract import names
 from contract.answer import FinalAnswer, Outcome
 from contract.question import Question
+from contract.why import Why
+from contract.wire import WireError
 
 QUESTION_CHARACTERS = 120
 QUOTE_CHARACTERS = 300
 _PERSON, _GROUP = "person_questions", "group_questions"
 _OWN_LIMIT = {"person": _PERSON, "个人": _PERSON, "group": _GROUP, "本群": _GROUP}
 _USUAL = ("off", "默认")
+DEFAULT_BASE = "default"
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,8 +160,17 @@ class ChatCommands:
             count=len(final.citations),
             sources=", ".join(f"{citation.title}" for citation in final.citations),
         )
-        more = asked.say("why_id", id=Question.from_wire(final.question).id)
-        return Said(f"{told.text}\n{more.text}")
+        question_id = Question.from_wire(final.question).id
+        lines = [told.text, asked.say("why_id", id=question_id).text]
+        wire = await self._redis.get(names.why_key(question_id))
+        try:
+            why = Why.from_wire(wire) if wire else None
+        except WireError:
+            why = None
+        if why is not None:
+            scores = {"score": f"{why.score:.2f}", "min_score": f"{why.min_score:.2f}"}
+            lines.insert(1, asked.say("why_score", **scores).text)
+        return Said("\n".join(lines))
 
     async def _forget(self, asked: Asked) -> Said:
         await self._conversations.forget(asked.here.conversation)
@@ -225,7 +238,16 @@ class ChatCommands:
         )
 
     async def _kb(self, asked: Asked) -> Said:
-        return asked.say("kb_default")
+        """Look at, or change, the channel's binding as `fennel kb bind` writes it."""
+        place, name = asked.here.place, asked.command.argument
+        if name in _USUAL or name == DEFAULT_BASE:
+            await self._redis.hdel(names.bindings_key(), place)
+        elif name:
+            await self._redis.hset(names.bindings_key(), place, json.dumps([name], ensure_ascii=False))
+        bound = await self._redis.hget(names.bindings_key(), place)
+        if bound is None:
+            return asked.say("kb_default")
+        return asked.say("kb_bound", name=", ".join(json.loads(bound)))
 
 
 def _asked_text(final: FinalAnswer) -> str:

@@ -18,9 +18,7 @@ SPEAKING = frozenset({"help", "status", "sources", "why"})
 """Commands that cost a question, so that nobody makes the bot flood a group with them."""
 _ARGUMENTS = {
     "limit": re.compile(r"(?:(?:person|group|个人|本群)\s+)?\d{1,6}|off|默认"),
-    "kb": re.compile(r"[\w.-]{1,64}"),
-    "good": re.compile(r".{1,500}", re.DOTALL),
-    "bad": re.compile(r".{1,500}", re.DOTALL),
+    "kb": re.compile(r"[\w-]{1,64}"),
 }
 _BEFORE, _AFTER = re.compile(r"^[/!！]\s*"), re.compile(r"[\s.。!！]+$")
 _QUOTED = re.compile(r"^>.*$", re.MULTILINE)
@@ -51,10 +49,10 @@ def command_of(text: str) -> Command | None:
     head, _, rest = whole.partition(" ")
     name = _words().get(head)
     if name in ("good", "bad") and head in _signs():
-        # Their reason is kept as it was written.
+        # What stands behind is kept as it was written.
         return Command(name, own.partition(" ")[2].strip())
     if name in ("limit", "kb") and _ARGUMENTS[name].fullmatch(rest):
-        return Command(name, rest)
+        return Command(name, rest if name == "limit" else own.split()[1])
     return None
 
 
