@@ -100,7 +100,7 @@ class Grounding:
         lines = [line for one in self._best for line in one.sentence.text.splitlines()]
         passage = self._best[0].hit.passage
         verbatim = "\n".join(one.sentence.verbatim for one in self._best)
-        return "\n".join(f"> {line}" for line in lines), (Citation(passage.label, passage.source, verbatim),)
+        return "\n".join(f"> {line}" for line in lines), (Citation(passage.label, passage.place, verbatim),)
 
     def _support(self, sentence: str) -> Passage | None:
         """The passage that says so, if one does."""
@@ -136,7 +136,7 @@ class Grounding:
         said = FactSource(self.text)
         own = [one for one in self._evidence if one.hit.passage.id == passage.id]
         used = max(own, key=lambda one: (_share(content_terms(one.sentence.text), said), one.score))
-        return Citation(passage.label, passage.source, used.sentence.verbatim)
+        return Citation(passage.label, passage.place, used.sentence.verbatim)
 
 
 def pieces(answer: str) -> list[Piece]:

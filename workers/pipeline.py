@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Collection, Sequence, Set
 from dataclasses import dataclass
 
 from config.settings import Settings
@@ -21,6 +21,7 @@ from workers.engine.generation import Generation, PromptTooLongError
 from workers.evidence import Evidence, rank
 from workers.gate import COMPARED_HITS, Decision, Gate
 from workers.grounding import Grounding, ends_sentence
+from workers.knowledge.base import DEFAULT_BASE
 from workers.knowledge.passage import Passage
 from workers.knowledge.retriever import Retriever, ScoredPassage
 from workers.knowledge.words import Language, size_words
@@ -38,6 +39,7 @@ _LEANS_ON_THREAD = re.compile(
 )
 
 Generate = Callable[[GenerationRequest], Generation]
+BasesOf = Callable[[str], Collection[str]]
 Publish = Callable[[str], None]
 
 
@@ -66,12 +68,18 @@ class _Found:
 
 
 class Pipeline:
-    """Answers questions, many at a time: a thread calls `answer` for each, and nothing is kept between them."""
+    """Answers questions, many at a time: a thread calls `answer` for each, and nothing is kept between them.
 
-    def __init__(self, retriever: Retriever, gate: Gate, settings: Settings) -> None:
+    `bases_of` tells which knowledge bases a channel may see, by its name PLATFORM:TENANT:CHANNEL.
+    """
+
+    def __init__(
+        self, retriever: Retriever, gate: Gate, settings: Settings, bases_of: BasesOf = lambda _: (DEFAULT_BASE,)
+    ) -> None:
         self._retriever = retriever
         self._gate = gate
         self._settings = settings
+        self._bases_of = bases_of
         self._capability = capability_of(settings.engine.model)
 
     def answer(self, question: Question, turns: Sequence[Turn], generate: Generate, publish: Publish) -> PipelineAnswer:
@@ -79,7 +87,8 @@ class Pipeline:
 
         Raises EngineError where the engine fails and KnowledgeError where the index does.
         """
-        found = self._find(question.text, turns)
+        bases = self._bases_of(f"{question.platform}:{question.tenant}:{question.channel}")
+        found = self._find(question.text, turns, bases)
         refusal = _refusal(question, found.decision)
         if refusal:
             why = self._why(question, found, refusal, frozenset(), "nobody")
@@ -122,20 +131,20 @@ class Pipeline:
             ),
         )
 
-    def _find(self, text: str, turns: Sequence[Turn]) -> _Found:
+    def _find(self, text: str, turns: Sequence[Turn], bases: Collection[str]) -> _Found:
         """Search for the question alone, or with the one before it where it cannot be understood alone."""
-        alone = self._search(text, turns)
+        alone = self._search(text, turns, bases)
         if not turns or alone.decision.verdict == "small_talk":
             return alone
         leans = bool(_LEANS_ON_THREAD.search(text))
         short = size_words(text) <= _SHORT_WORDS
         if not leans and not (short and alone.decision.verdict == "not_found"):
             return alone
-        together = self._search(f"{turns[-1].question} {text}", turns)
+        together = self._search(f"{turns[-1].question} {text}", turns, bases)
         return together if together.decision.score > alone.decision.score else alone
 
-    def _search(self, text: str, turns: Sequence[Turn]) -> _Found:
-        hits = self._retriever.search(text, max(COMPARED_HITS, self._settings.knowledge.passages))
+    def _search(self, text: str, turns: Sequence[Turn], bases: Collection[str]) -> _Found:
+        hits = self._retriever.search(text, max(COMPARED_HITS, self._settings.knowledge.passages), bases)
         return _Found(text, hits, self._gate.decide(text, hits, turns))
 
     def _ask_model(

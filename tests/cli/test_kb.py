@@ -64,7 +64,7 @@ def test_list_search_and_remove() -> None:
     ("arguments", "sentence"),
     [
         (("add", "nowhere"), "there is no nowhere"),
-        (("add", "empty"), "no Markdown or text files below empty: only .md and .txt are read"),
+        (("add", "empty"), "nothing that can be read is below empty"),
         (("remove", "nowhere"), "there is no document nowhere: `fennel kb list` names them all"),
     ],
 )

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+from workers.knowledge.address import page_address
 from workers.knowledge.document import Document
 from workers.knowledge.sentence import is_fence, is_table_row, named_cells, split_prose
 from workers.knowledge.words import Language, language_of, size_words
@@ -36,6 +37,13 @@ class Passage:
     text: str
     page: int = 0
     url: str = ""
+
+    @property
+    def place(self) -> str:
+        """Where a reader finds it: its URL, else its document's source, with the page where there is one."""
+        if self.url:
+            return page_address(self.url, self.page)
+        return f"{self.source}#page={self.page}" if self.page else self.source
 
     @property
     def label(self) -> str:

@@ -135,6 +135,10 @@ class Store(ABC):
         """Every document of a base, by source; none for a base that is not there."""
 
     @abstractmethod
+    def passages_of(self, base: str, identity: str) -> list[Passage]:
+        """The passages of a document in their order; none for one that is not there."""
+
+    @abstractmethod
     def snapshot(self, bases: Collection[str]) -> AbstractContextManager[Snapshot]:
         """These bases as they are now; one that is not there is empty."""
 

@@ -22,6 +22,7 @@ import numpy as np
 from workers.knowledge.base import check_base_name
 from workers.knowledge.document import KnowledgeError
 from workers.knowledge.embedder import Vectors
+from workers.knowledge.passage import Passage
 from workers.knowledge.store import (
     Embed,
     FileState,
@@ -32,7 +33,7 @@ from workers.knowledge.store import (
     StoredDocument,
     embedder_mismatch,
 )
-from workers.knowledge.stores.embedded_snapshot import BaseView, EmbeddedSnapshot, read_passages
+from workers.knowledge.stores.embedded_snapshot import BaseView, EmbeddedSnapshot, read_document, read_passages
 from workers.knowledge.stores.matrix import STORED, Matrix
 from workers.knowledge.stores.sqlite_file import (
     BASE_TABLES,
@@ -96,6 +97,12 @@ class EmbeddedStore(Store):
                 (base,),
             )
             return [StoredDocument(*row) for row in found]
+
+    def passages_of(self, base: str, identity: str) -> list[Passage]:
+        """The passages of a document in their order."""
+        with self._file.connection() as db, transaction(db, "DEFERRED"):
+            number = base_number(db, base)
+            return read_document(db, number, identity) if number else []
 
     @contextmanager
     def snapshot(self, bases: Collection[str]) -> Iterator[Snapshot]:

@@ -115,6 +115,13 @@ def read_passages(db: sqlite3.Connection, number: int) -> Iterator[list[Passage]
         yield [_passage(row) for row in document]
 
 
+def read_document(db: sqlite3.Connection, number: int, identity: str) -> list[Passage]:
+    """The passages of one document of a base."""
+    found = db.execute("SELECT id FROM documents WHERE base = ? AND identity = ?", (number, identity)).fetchone()
+    rows = db.execute(f"{_PASSAGE.format(base=number)} WHERE p.document = ? ORDER BY p.id", found or (0,))
+    return [_passage(row) for row in rows]
+
+
 def _passage(row: tuple[int, str, str, str, str, str, int, str, int]) -> Passage:
     number, source, title, heading, language, text, page, url, _ = row
     return Passage(
