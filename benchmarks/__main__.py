@@ -5,7 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 
-COMMANDS = [["benchmarks.start"], ["benchmarks.queue", "--rounds", "2"], ["benchmarks.engine"], ["benchmarks.quality"]]
+COMMANDS = [
+    ["benchmarks.start"],
+    ["benchmarks.queue", "--rounds", "2"],
+    ["benchmarks.bot", "--platform", "lark"],
+    ["benchmarks.bot", "--platform", "slack"],
+    ["benchmarks.engine"],
+    ["benchmarks.quality"],
+]
 
 
 def main() -> int:
