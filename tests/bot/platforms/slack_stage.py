@@ -65,7 +65,7 @@ def slack_platform(settings: Settings, **options: Any) -> SlackPlatform:
         "rotate_after_s": 230 * TIME_SCALE,
         "ping_interval_s": 0.5,
         "timeout_s": 1.0,
-        "settle_s": 0.3,
+        "settle_s": 0.15,
     }
     return SlackPlatform(settings.slack, **(times | options))
 
