@@ -78,7 +78,8 @@ def program(command: list[str], load: ChatLoad, server: ValkeyServer) -> Iterato
                 time.sleep(0.005)
             yield process, time.monotonic() - started_s
         finally:
-            process.kill()
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
             process.wait()
             server.flush()
 
