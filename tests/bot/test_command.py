@@ -39,9 +39,23 @@ def test_what_stands_behind_a_command(text: str, command: Command) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["why?", "help me with the VPN", "limit of uploads", "limit -1", "kb search is slow", "stop the pump", "good morning",
-     "human resources", "为什么没有年假", "", ">", "withdraw money", "limit 99999999", "kb ../../etc"],
-)  # fmt: skip
+    [
+        "why?",
+        "help me with the VPN",
+        "limit of uploads",
+        "limit -1",
+        "kb search is slow",
+        "stop the pump",
+        "good morning",
+        "human resources",
+        "为什么没有年假",
+        "",
+        ">",
+        "withdraw money",
+        "limit 99999999",
+        "kb ../../etc",
+    ],
+)
 def test_a_question_is_no_command(text: str) -> None:
     """A message that says more than a command is asked of the documents."""
     assert command_of(text) is None
