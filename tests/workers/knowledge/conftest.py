@@ -11,7 +11,7 @@ import pytest
 from tests.workers.knowledge.stores import StorePlace, open_at
 
 
-@pytest.fixture(params=["embedded"])
+@pytest.fixture(params=["embedded", "sketched"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StorePlace]:
     """An empty place for a store, of each kind."""
     address = str(tmp_path / "kb" / "index.sqlite3")

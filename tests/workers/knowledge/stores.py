@@ -12,6 +12,7 @@ from workers.knowledge.base import DEFAULT_BASE
 from workers.knowledge.passage import Passage
 from workers.knowledge.store import NewDocument, Store
 from workers.knowledge.stores.embedded import EmbeddedStore
+from workers.knowledge.stores.matrix import EXACT_UP_TO
 from workers.knowledge.words import language_of, terms
 
 EMBEDDER = WordEmbedder()
@@ -41,8 +42,7 @@ class StorePlace:
 
 def open_at(name: str, address: str, embedder_id: str, dimensions: int) -> Store:
     """The store of this kind at this address."""
-    assert name == "embedded"
-    return EmbeddedStore(Path(address), embedder_id, dimensions)
+    return EmbeddedStore(Path(address), embedder_id, dimensions, exact_up_to=0 if name == "sketched" else EXACT_UP_TO)
 
 
 def document(

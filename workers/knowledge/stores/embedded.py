@@ -34,7 +34,7 @@ from workers.knowledge.store import (
     embedder_mismatch,
 )
 from workers.knowledge.stores.embedded_snapshot import BaseView, EmbeddedSnapshot, read_document, read_passages
-from workers.knowledge.stores.matrix import STORED, Matrix
+from workers.knowledge.stores.matrix import EXACT_UP_TO, STORED, Matrix
 from workers.knowledge.stores.sqlite_file import (
     BASE_TABLES,
     SqliteFile,
@@ -63,10 +63,11 @@ _SCRATCH = (
 
 
 class EmbeddedStore(Store):
-    """Knowledge bases in one file."""
+    """Knowledge bases in one file. Of a base with more passages than `exact_up_to`, sketches are kept in memory."""
 
-    def __init__(self, path: Path, embedder_id: str, dimensions: int) -> None:
+    def __init__(self, path: Path, embedder_id: str, dimensions: int, *, exact_up_to: int = EXACT_UP_TO) -> None:
         self.path = path
+        self._exact_up_to = exact_up_to
         self._embedder = (embedder_id, dimensions)
         self._file = SqliteFile(path, self._embedder)
         self._refresh = threading.Lock()
@@ -217,8 +218,10 @@ class EmbeddedStore(Store):
     def _refreshed(self, db: sqlite3.Connection, number: int, version: tuple[int, int]) -> Matrix:
         """The matrix at this version, or at a newer one that another thread has read meanwhile."""
         with self._refresh:
-            held = self._matrices.get(number) or Matrix.empty(self._embedder[1])
+            held = self._matrices.get(number) or self._empty()
             if held.version < version:
+                if held.version[0] != version[0]:
+                    held = self._empty()  # all were made anew
                 held = self._matrices[number] = _changed(db, number, held, version)
                 for gone in set(self._matrices) - base_numbers(db):
                     del self._matrices[gone]
@@ -242,6 +245,9 @@ class EmbeddedStore(Store):
             # A document without passages takes a number too: `first` is its key.
             first += max(1, count)
         return first - 1
+
+    def _empty(self) -> Matrix:
+        return Matrix((-1, -1), self._embedder[1], self._exact_up_to)
 
     def _check_embedder(self, db: sqlite3.Connection) -> None:
         made = (meta(db, "embedder"), int(meta(db, "dimensions")))
@@ -337,9 +343,7 @@ def _replace_vectors(db: sqlite3.Connection, number: int) -> None:
 
 
 def _changed(db: sqlite3.Connection, number: int, held: Matrix, version: tuple[int, int]) -> Matrix:
-    """The matrix with what came and without what went; after a rebuild everything is read again."""
-    if held.version[0] != version[0]:
-        held = Matrix.empty(held.dimensions)
+    """The matrix with what came and without what went."""
     last = held.last_id
     there = np.fromiter(
         (row[0] for row in db.execute(f"SELECT id FROM passages_{number} WHERE id <= ?", (last,))),  # noqa: S608
