@@ -25,6 +25,7 @@ from workers.knowledge.base import DEFAULT_BASE
 from workers.knowledge.passage import Passage
 from workers.knowledge.retriever import Retriever, ScoredPassage
 from workers.knowledge.words import Language, size_words
+from workers.links import Links
 from workers.prompt import build_prompt, unfenced
 
 _EXPLAINED = 8  # passages that `fennel why` shows
@@ -100,10 +101,12 @@ class Pipeline:
         chosen = {passage.id for passage in passages}
         grounding = Grounding(found.text, [one for one in evidence if one.hit.passage.id in chosen], self._capability)
         language: Language = "zh" if question.language == "zh" else "en"
-        shown = _Shown(publish)
+        links = Links(passages)
+        shown = _Shown(publish, links)
         if _can_write(self._capability, language, passages):
             self._ask_model(question, language, passages, turns, generate, grounding, shown)
         text, citations = grounding.finish()
+        text = links.kept(text)
         shown.show(text)
         why = self._why(question, found, Outcome.ANSWERED, frozenset(chosen), _writer(grounding))
         return PipelineAnswer(Outcome.ANSWERED, text, citations, shown.first_at_s, "", why)
@@ -193,13 +196,15 @@ class Pipeline:
 class _Shown:
     """What has been published, and when the first of it was."""
 
-    def __init__(self, publish: Publish) -> None:
+    def __init__(self, publish: Publish, links: Links) -> None:
         self._publish = publish
+        self._links = links
         self._text = ""
         self.first_at_s: float | None = None
 
     def show(self, text: str) -> None:
         """Publish the text unless it is known already."""
+        text = self._links.kept(text)
         if text == self._text:
             return
         self._text = text

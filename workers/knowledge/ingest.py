@@ -12,14 +12,15 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
 import numpy as np
 
+from config.secrets import mask_secrets
 from workers.knowledge.base import DEFAULT_BASE
-from workers.knowledge.document import Document, DocumentError
+from workers.knowledge.document import Document, DocumentError, Section
 from workers.knowledge.embedder import Embedder, Vectors
 from workers.knowledge.folder import BYTES_A_MB, DocumentFile, FileContent, file_state, find_files, read_file
 from workers.knowledge.parse import UNPACKED_TIMES, parse
@@ -185,8 +186,9 @@ class Ingest:
         """Read, parse, cut and embed a file; with a note of what of it was not read."""
         read = read_file(file, self._max_file_mb)
         reading = self._parse(file.path.name, read.content)
-        text = "\n".join(block for section in reading.sections for block in section.blocks)
-        document = Document(file.source, reading.title, language_of(text), reading.sections, file.url)
+        sections, note = _without_secrets(reading)
+        text = "\n".join(block for section in sections for block in section.blocks)
+        document = Document(file.source, mask_secrets(reading.title), language_of(text), sections, file.url)
         passages = list(split(document, self._passage_tokens, self._embedder.count_tokens))
         new = NewDocument(
             file.identity,
@@ -200,7 +202,7 @@ class Ingest:
             read.size_bytes,
             _settled(read),
         )
-        return new, reading.note
+        return new, note
 
     def _vectors(self, texts: list[str]) -> Vectors:
         parts = [
@@ -210,6 +212,21 @@ class Ingest:
 
     def _parse_here(self, name: str, content: bytes) -> Reading:
         return parse(name, content, UNPACKED_TIMES * self._max_file_mb * BYTES_A_MB)
+
+
+def _without_secrets(reading: Reading) -> tuple[tuple[Section, ...], str]:
+    """The sections without what looks like a key, which nobody is to be answered with, and the note that says so."""
+    masked = tuple(
+        replace(
+            section,
+            heading=tuple(map(mask_secrets, section.heading)),
+            blocks=tuple(map(mask_secrets, section.blocks)),
+        )
+        for section in reading.sections
+    )
+    if masked == reading.sections:
+        return masked, reading.note
+    return masked, "; ".join(filter(None, (reading.note, "what looks like a key was masked")))
 
 
 def files_below(paths: Sequence[Path]) -> list[DocumentFile]:
