@@ -107,10 +107,10 @@ async def _serve(platform_name: str, settings: Settings, health: BotHealth) -> N
 def _start_logging(platform_name: str, settings: Settings) -> None:
     """Log to standard error, which supervisord keeps; in a terminal chat, to a file, so that people can read."""
     if platform_name != "console":
-        configure_logging(settings.log)
+        configure_logging(settings.log, secrets=settings.secrets)
         return
     path: Path = settings.logs_folder / "bot-console.log"
-    configure_logging(settings.log, path.open("a", encoding="utf-8", errors="replace"))
+    configure_logging(settings.log, path.open("a", encoding="utf-8", errors="replace"), settings.secrets)
 
 
 if __name__ == "__main__":

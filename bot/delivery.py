@@ -128,7 +128,7 @@ class Delivery:
         try:
             return Question.from_wire(wire)
         except WireError as error:
-            log.error("a question cannot be read", id=question_id, error=str(error))
+            log.error("a question cannot be read", question=question_id, error=str(error))
             return None
 
     async def _read_answers(self) -> None:
@@ -179,7 +179,7 @@ class Delivery:
             await slot.close(entry.id, stage, outcome.value, entry.final if stage is SendStage.DONE else None)
         if stage is SendStage.DONE:
             metrics.shown.labels(self._platform.name, outcome.value).inc()
-            log.info("shown", id=entry.question.id, outcome=outcome.value, total_ms=entry.final.total_ms)
+            log.info("shown", question=entry.question.id, outcome=outcome.value, total_ms=entry.final.total_ms)
         else:
             metrics.sends_refused.labels(self._platform.name).inc()
         return True
@@ -207,13 +207,13 @@ class Delivery:
             except SendAmbiguousError:
                 pass
             except SendRefusedError as error:
-                log.error("the platform refused an answer", id=slot.question.id, error=str(error))
+                log.error("the platform refused an answer", question=slot.question.id, error=str(error))
                 return SendStage.REFUSED
             except RedisError:
                 raise
             except Exception:
                 broken += 1
-                log.exception("an answer cannot be shown", id=slot.question.id, tries=broken)
+                log.exception("an answer cannot be shown", question=slot.question.id, tries=broken)
                 if broken >= TRIES_OF_A_BROKEN_SEND:
                     return SendStage.REFUSED
             await self._pause(pause_s)

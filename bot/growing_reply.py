@@ -67,10 +67,10 @@ class GrowingReply:
             except SendAmbiguousError:
                 self._offer_again(reply)
             except SendRefusedError as error:
-                log.warning("a growing answer was refused", id=self.slot.question.id, error=str(error))
+                log.warning("a growing answer was refused", question=self.slot.question.id, error=str(error))
                 self.close()
             except Exception:
-                log.exception("a growing answer cannot be shown", id=self.slot.question.id)
+                log.exception("a growing answer cannot be shown", question=self.slot.question.id)
                 self.close()
         return self._interval_s
 

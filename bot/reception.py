@@ -141,7 +141,7 @@ class Reception:
                 amended = replace(
                     decision, asked_at_s=first.asked_at_s, accepted_at_s=first.accepted_at_s, heard=first.heard
                 )
-                log.info("edited", id=first.id, what=await self.inbox.amend(amended))
+                log.info("edited", question=first.id, what=await self.inbox.amend(amended))
 
     async def _receive_new_text(self, message: ChatMessage) -> None:
         if self._reads_along(message) and not message.mentions_us:
@@ -152,7 +152,7 @@ class Reception:
     async def _receive_deletion(self, deleted: MessageDeleted) -> None:
         question = await self.inbox.known(_question_id(deleted))
         if question is not None:
-            log.info("deleted", id=question.id)
+            log.info("deleted", question=question.id)
             await self.inbox.stop(question)
         elif self.rules.of(f"{deleted.platform}:{deleted.tenant}:{deleted.channel}").listen == "ambient":
             await self.overhearing.drop(deleted)
@@ -167,7 +167,7 @@ class Reception:
         said = await self.commands.obey(Asked(command, here, is_admin, admission.own))
         if await self.inbox.say(here, Outcome.TOLD, command.name, said.text, said.mentions):
             metrics.commands.labels(here.platform, command.name).inc()
-            log.info("obeyed", id=here.id, command=command.name, is_admin=is_admin)
+            log.info("obeyed", question=here.id, command=command.name, is_admin=is_admin)
 
     async def _refuse(self, refusal: Refusal) -> None:
         question = refusal.question
@@ -178,7 +178,7 @@ class Reception:
     async def _accept(self, question: Question) -> None:
         acceptance = await self.inbox.accept(question)
         metrics.accepted.labels(question.platform, acceptance.what).inc()
-        log.info("taken in", id=question.id, what=acceptance.what, before=acceptance.before)
+        log.info("taken in", question=question.id, what=acceptance.what, before=acceptance.before)
         if acceptance.what in ("queued", "waiting"):
             self.delivery.accepted(question)
 

@@ -141,7 +141,7 @@ class ReplySlot:
             try:
                 found = await self._platform.find(self.question)
             except SendRefusedError as error:
-                log.warning("cannot look for a lost send: sent again", id=self.question.id, error=str(error))
+                log.warning("cannot look for a lost send: sent again", question=self.question.id, error=str(error))
                 return ""
             except (SendLaterError, SendAmbiguousError):
                 settled, found = False, None

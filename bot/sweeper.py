@@ -101,20 +101,20 @@ class Sweeper:
                 await self._redis.zrem(names.open_key(self._platform), one.id)
             return
         is_gone = one.job_status not in ALIVE
-        is_late = one.age_s > self._answer_ttl_s and one.job_status != "started"
+        is_late = one.age_s > self._answer_ttl_s
         wants_notice = one.age_s > self._queued_notice_after_s and not self._is_told(one)
         if one.is_known and not (is_gone or is_late or wants_notice):
             return
         question = await self._read(one.id)
         if question is None:
-            log.error("an open question is not known any more", id=one.id)
+            log.error("an open question is not known any more", question=one.id)
             await self._redis.zrem(names.open_key(self._platform), one.id)
         elif is_gone:
             if await self._inbox.take_back(question, Outcome.FAILED, "job_gone"):
-                log.error("a question's job is gone without an end", id=one.id, status=one.job_status)
+                log.error("a question's job is gone without an end", question=one.id, status=one.job_status)
         elif is_late:
             if await self._inbox.take_back(question, Outcome.EXPIRED):
-                log.warning("a question has waited too long", id=one.id, age_s=round(one.age_s))
+                log.warning("a question has waited too long", question=one.id, age_s=round(one.age_s))
         else:
             await self._notice(question, one)
 

@@ -125,7 +125,7 @@ def main() -> int:
     end_with_parent()
     try:
         settings = load_settings()
-        configure_logging(settings.log)
+        configure_logging(settings.log, secrets=settings.secrets)
         watchdog = Watchdog(settings, Stack(settings).start_program)
         with HealthServer(supervised_program() or "watchdog", settings, watchdog.is_alive, watchdog.findings):
             while True:

@@ -12,6 +12,7 @@ import os
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from dotenv import dotenv_values
@@ -370,6 +371,14 @@ class Settings(BaseSettings):
     def redis_url(self) -> str:
         """The server that everything uses."""
         return self.redis.url or f"unix://{self.redis_socket}"
+
+    @property
+    def secrets(self) -> list[str]:
+        """Every secret in the settings, and the password of Redis: what no log may show."""
+        sections = [getattr(self, name) for name in type(self).model_fields if name != "home"]
+        values = [value for section in sections for _, value in section if isinstance(value, SecretStr)]
+        password = urlsplit(self.redis.url).password or ""
+        return [secret for secret in (*(value.get_secret_value() for value in values), password) if secret]
 
     def make_folders(self) -> None:
         """Make the home folder and what stands in it; raises SettingsError where it cannot be written."""

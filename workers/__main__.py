@@ -18,7 +18,7 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         settings = load_settings()
-        configure_logging(settings.log)
+        configure_logging(settings.log, secrets=settings.secrets)
         if supervised_program():
             end_with_parent()
         # Imported here, so that a wrong setting is told at once.

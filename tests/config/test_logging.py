@@ -53,6 +53,26 @@ def test_the_level_is_ours_alone() -> None:
     assert "taken in" not in logged("warning", "console")
 
 
+def test_a_secret_is_never_written() -> None:
+    """In an event, a field or a traceback, ours or a library's, in either form; short ones are no secrets."""
+    for form in ("json", "console"):
+        out = io.StringIO()
+        configure_logging(
+            LogSettings.model_validate({"level": "info", "format": form}), out, ["xoxb-planted", "key", 'p"q-planted']
+        )
+        structlog.get_logger("bot.x").info("using xoxb-planted", token="xoxb-planted", key="value")
+        logging.getLogger("redis").warning("url %s", "redis://:xoxb-planted@host")
+        try:
+            raise ValueError("xoxb-planted")
+        except ValueError:
+            structlog.get_logger("bot.x").exception("failed")
+        shown = out.getvalue()
+
+        assert "planted" not in shown
+        assert shown.count("(hidden)") >= 4
+        assert "value" in shown
+
+
 def test_an_exception_is_logged_with_its_traceback() -> None:
     """A fault can be found from the log, in either form."""
     for form in ("json", "console"):

@@ -84,7 +84,7 @@ class Answer:
             if ack.errcode == OK:
                 self._shown = parts[0]
             elif ack.errcode in (INVALID_REQ_ID, STREAM_EXPIRED):
-                log.warning("the growing answer cannot be shown any more", id=self.question.id, answer=str(ack))
+                log.warning("the growing answer cannot be shown any more", question=self.question.id, answer=str(ack))
                 record = await self._write(replace(record, closed=True))
             else:
                 raise _refusal(ack)
@@ -112,7 +112,7 @@ class Answer:
                     await self._finish_early()
                 break
             except (SendLaterError, SendAmbiguousError, SendRefusedError) as error:
-                log.warning("a stream cannot be finished in time yet", id=self.question.id, error=str(error))
+                log.warning("a stream cannot be finished in time yet", question=self.question.id, error=str(error))
                 await asyncio.sleep(self._wire.times.rotate_after_s / 300)
         rotated(self)
 
@@ -126,7 +126,7 @@ class Answer:
         if ack.errcode not in (OK, STREAM_EXPIRED, INVALID_REQ_ID):
             raise _refusal(ack)
         await self._write(replace(record, closed=True))
-        log.info("a stream was finished before its time was over", id=self.question.id)
+        log.info("a stream was finished before its time was over", question=self.question.id)
 
     # --- ending
 
@@ -186,7 +186,9 @@ class Answer:
             await self._write(record)
             raise _refusal(ack)
         else:
-            log.warning("the stream takes no end: it comes in a new message", id=self.question.id, answer=str(ack))
+            log.warning(
+                "the stream takes no end: it comes in a new message", question=self.question.id, answer=str(ack)
+            )
             await self._write(tried.without_stream(in_doubt=was_tried))
 
     async def _push(self, text: str, record: Record) -> None:

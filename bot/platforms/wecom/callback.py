@@ -218,7 +218,7 @@ class WeComCallback(Platform):
             if self._closed.is_set():
                 raise SendLaterError("closing", LOOK_AGAIN_S)
             if time.time() > over_at_s:
-                log.warning("WeCom has not asked for the end of an answer", id=question.id)
+                log.warning("WeCom has not asked for the end of an answer", question=question.id)
                 return await self._streams.give_up(question.id)
             try:
                 async with asyncio.timeout(LOOK_AGAIN_S):
@@ -262,7 +262,7 @@ class WeComCallback(Platform):
         if errcode and not polled.url_tries:
             raise SendRefusedError(f"WeCom refused the rest of the answer ({errcode} {errmsg})")
         if errcode:
-            log.warning("the response URL is used up: by the try whose end was not seen", id=question.id)
+            log.warning("the response URL is used up: by the try whose end was not seen", question=question.id)
         await self._streams.note(question.id, url_done=digest)
 
     async def _mind_the_pace(self, question: Question) -> None:
