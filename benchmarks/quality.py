@@ -31,9 +31,10 @@ from benchmarks.train_gate import learn
 from workers.gate import COMPARED_HITS
 from workers.gates.curve import Curve, auc
 from workers.gates.learned import GateModels, LearnedGate, refuse, wording_embedder
+from workers.gates.measuring import Places
 from workers.gates.model import CLASSES, GateModel
 from workers.gates.small_talk import small_talk
-from workers.gates.training import Places, TeamTraining
+from workers.gates.training import TeamTraining
 from workers.gates.wording import softmax
 from workers.knowledge.embedder import Embedder
 from workers.knowledge.retriever import Retriever

@@ -9,6 +9,8 @@ import click
 
 from cli.kb_adding import add, sync
 from cli.kb_binding import bind, bindings, unbind
+from cli.kb_score import score
+from cli.kb_tune import tune
 from cli.knowledge import BASE_OPTION, JSON_OPTION, new_table, opened, plain, print_json, print_table, progress_bar
 from config.settings import load_settings
 from contract.errors import FennelError
@@ -25,7 +27,7 @@ def kb() -> None:
     """Add documents to the knowledge base, and look into it."""
 
 
-for command in (add, sync, bind, unbind, bindings):
+for command in (add, sync, bind, unbind, bindings, tune, score):
     kb.add_command(command)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
@@ -19,17 +20,21 @@ if TYPE_CHECKING:
     from workers.knowledge.store import Store
 
 BASE_OPTION = click.option(
-    "--base", "base", default="default", show_default=True, metavar="BASE", help="The knowledge base."
+    "--kb", "--base", "base", default="default", show_default=True, metavar="BASE", help="The knowledge base."
 )
 JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 
 
 @contextmanager
 def opened() -> Iterator[tuple[Store, Embedder]]:
-    """The store and the embedder of the settings."""
+    """The store and the embedder of the settings; what they log goes to stderr, as what is printed can be piped on."""
+    import structlog
+
     from workers.knowledge.embedder import open_embedder
     from workers.knowledge.store import open_store
 
+    # At each line anew: a test's stderr is another one for each command.
+    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
     settings = load_settings()
     settings.make_folders()
     embedder = open_embedder(settings.knowledge.embedder)

@@ -16,6 +16,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from contract.errors import FennelError
 from workers.gates.features import NAMES, VERSION, features
 from workers.gates.wording import Numbers, Wording, softmax
 from workers.knowledge.retriever import ScoredPassage
@@ -29,7 +30,7 @@ _FORM = 1
 _NAMED_REASONS = 3
 
 
-class GateModelError(Exception):
+class GateModelError(FennelError):
     """The file holds no model that this version can use; the text says why in a sentence."""
 
 
