@@ -70,7 +70,10 @@ class Inbox:
         return bool(await self._run(scripts.withdraw(question, final)))
 
     async def take_back(self, question: Question, outcome: Outcome, reason: str = "") -> bool:
-        """End a question that no worker has begun; False where one has, or where it has ended. Raises InboxError."""
+        """End a question that no living worker has begun; False where one has, or where it has ended.
+
+        Raises InboxError.
+        """
         final = FinalAnswer(question=question.to_wire(), outcome=outcome, reason=reason)
         return bool(await self._run(scripts.take_back(question, final)))
 

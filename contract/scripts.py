@@ -134,9 +134,12 @@ local delivery, answers, thread, waiting, queue, deferred, threads, job, cancele
 local id, outcome, final, conversation, delivery_ttl = unpack(ARGV)
 local was_queued = redis.call('LREM', queue, 0, id) + redis.call('ZREM', waiting, id)
 redis.call('ZREM', deferred, id)
-if was_queued == 0 and is_alive(id) then return 0 end
-local status = redis.call('HGET', job, 'status')
-if status == 'queued' or status == 'deferred' then
+local status, worker = unpack(redis.call('HMGET', job, 'status', 'worker_name'))
+-- Begun by a worker that is gone, and nobody has come to take its questions over.
+local has_worker = not worker or worker == '' or redis.call('EXISTS', 'rq:worker:' .. worker) == 1
+local is_forsaken = status == 'started' and not has_worker
+if was_queued == 0 and is_alive(id) and not is_forsaken then return 0 end
+if status == 'queued' or status == 'deferred' or is_forsaken then
   redis.call('HSET', job, 'status', 'canceled')
   redis.call('EXPIRE', job, 3600)
   redis.call('ZADD', canceled, '+inf', id)

@@ -138,6 +138,21 @@ async def test_a_question_that_waited_too_long_is_told_so(stage: Stage) -> None:
     assert await take(stage.redis) is None
 
 
+async def test_a_question_whose_worker_died_and_was_not_replaced_is_told_in_time(stage: Stage) -> None:
+    """A question that a worker began before it died ends when its time is over, where no other worker has taken it."""
+    living, forsaken = make_question(1), make_question(2, thread="b")
+    for question, worker in ((living, "w1"), (forsaken, "w2")):
+        await stage.inbox.accept(question)
+        await take(stage.redis)
+        await stage.redis.hset(names.job_key(question.id), "worker_name", worker)
+    await stage.redis.hset("rq:worker:w1", "state", "busy")
+    await stage.sweep_in(599)
+    assert await stage.ends() == []
+    await stage.sweep_in(601)
+    assert await stage.ends() == [(forsaken.id, Outcome.EXPIRED)]
+    assert await stage.redis.hget(names.job_key(forsaken.id), "status") == "canceled"
+
+
 @pytest.mark.parametrize("lost", ["deleted", "canceled", "failed"])
 async def test_a_question_whose_job_is_gone_has_failed(stage: Stage, lost: str) -> None:
     """A job that was emptied, cancelled or failed behind our back ends in an apology, and its thread goes on."""
