@@ -20,7 +20,7 @@ import numpy as np
 
 from config.secrets import mask_secrets
 from workers.knowledge.base import DEFAULT_BASE
-from workers.knowledge.document import Document, DocumentError, Section
+from workers.knowledge.document import Document, DocumentError, KnowledgeError, Section
 from workers.knowledge.embedder import Embedder, Vectors
 from workers.knowledge.folder import BYTES_A_MB, DocumentFile, FileContent, file_state, find_files, read_file
 from workers.knowledge.parse import UNPACKED_TIMES, parse
@@ -123,6 +123,12 @@ class Ingest:
             else:
                 wanted.append(file)
         gone = _gone(known, files, remove_others_below)
+        if gone and not files:
+            # A disk that is not there is an empty folder.
+            raise KnowledgeError(
+                f"{remove_others_below} holds no document any more, so nothing was removed: "
+                f"is it there? `fennel kb remove` removes what was in it"
+            )
         if wanted or touched or gone:
             self._store.check_embedder()
             put = self._documents(wanted, known, tell)
