@@ -180,6 +180,28 @@ def test_sigterm_while_the_model_loads_ends_at_once(start: Start, connection: re
     assert worker.wait(20) == 0
 
 
+def test_a_second_interrupt_ends_it_at_once_and_loses_nothing(start: Start, connection: redis.Redis) -> None:
+    """Ctrl-C twice does not wait for the answer in hand; the worker's next start under its name answers it."""
+    worker = start(FENNEL_WORKER__DRAIN_S="300")
+    wait_for_state(connection, b"ready")
+    os.kill(engine_of(worker).pid, signal.SIGSTOP)  # an answer that does not end
+    question = ask(connection, QUESTION)
+    end_s = time.monotonic() + 20
+    while connection.hget(names.job_key(question.id), "status") != b"started":
+        assert time.monotonic() < end_s
+        time.sleep(0.01)
+    worker.send_signal(signal.SIGINT)
+    assert worker.stdout is not None
+    while "finishes what is in hand" not in worker.stdout.readline():
+        assert worker.poll() is None, "the first interrupt lets it finish"
+    worker.send_signal(signal.SIGINT)
+
+    assert worker.wait(15) == 0
+    start()
+    (final,) = wait_for_finals(connection, 1, timeout_s=60)
+    assert final.outcome is Outcome.ANSWERED
+
+
 def test_a_model_that_cannot_be_loaded_is_told_where_people_look(
     start: Start, connection: redis.Redis, tmp_path: Path
 ) -> None:
