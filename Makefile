@@ -15,7 +15,7 @@ quoted = '$(subst ','\'',$(1))'
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo test lint format bench chaos test-gpu up down clean
+.PHONY: help venv demo test lint format bench chaos kill-sync test-gpu up down clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ bench: venv ## measure speed and memory; the table is kept in benchmarks/results
 
 chaos: venv ## kill everything at random and see whether every question is answered once; EVENTS=1500 SEED=…
 	$(BIN)/python -m tests.chaos --events $(or $(EVENTS),1500) $(if $(SEED),--seed $(SEED))
+
+kill-sync: venv ## kill a sync of 1,000 files at random moments and look at the index each time; KILLS=50 SEED=…
+	$(BIN)/python -m tests.workers.knowledge.kill_sync --kills $(or $(KILLS),50) $(if $(SEED),--seed $(SEED))
 
 test-gpu: venv ## the tests that need a GPU, on a machine that has one
 	$(BIN)/python -m pytest -m gpu tests --junitxml=benchmarks/results/gpu-tests.xml
