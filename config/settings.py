@@ -99,6 +99,8 @@ class KnowledgeSettings(Section):
     """How documents are cut and found."""
 
     embedder: Literal["use-multilingual"]
+    reranker: Literal["none", "sentences"]
+    postgres_url: SecretStr
     max_file_mb: int = Field(ge=1)
     parse_memory_mb: int = Field(ge=64)
     parse_timeout_s: float = Field(gt=0)

@@ -171,7 +171,16 @@ class Store(ABC):
 
 
 def open_store(settings: Settings, embedder: Embedder) -> Store:
-    """The store of the settings; nothing is read or written yet."""
+    """The store of the settings; nothing is read or written yet. Raises KnowledgeError where a package is missing."""
+    url = settings.knowledge.postgres_url.get_secret_value()
+    if url:
+        try:
+            from workers.knowledge.stores.postgres import PostgresStore
+        except ModuleNotFoundError as error:
+            raise KnowledgeError(
+                f"knowledge.postgres_url is set, and {error.name} is not installed: pip install 'fennel[postgres]'"
+            ) from error
+        return PostgresStore(url, embedder.id, embedder.dimensions)
     from workers.knowledge.stores.embedded import EmbeddedStore
 
     return EmbeddedStore(settings.index_file, embedder.id, embedder.dimensions)
@@ -183,3 +192,9 @@ def embedder_mismatch(place: str, made: tuple[str, int], wanted: tuple[str, int]
         f"the index {place} holds vectors of the embedder {made[0]} ({made[1]} numbers each), and the setting "
         f"knowledge.embedder means {wanted[0]} ({wanted[1]}): run `fennel kb rebuild`"
     )
+
+
+def document_fields(document: NewDocument) -> tuple[str | int | float, ...]:
+    """A document without its passages, in the order of the columns."""
+    named = (document.identity, document.source, document.title, document.language, document.fingerprint)
+    return (*named, document.size_bytes, document.modified_at_s)

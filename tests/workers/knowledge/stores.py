@@ -13,6 +13,7 @@ from workers.knowledge.passage import Passage
 from workers.knowledge.store import NewDocument, Store
 from workers.knowledge.stores.embedded import EmbeddedStore
 from workers.knowledge.stores.matrix import EXACT_UP_TO
+from workers.knowledge.stores.postgres import PostgresStore
 from workers.knowledge.words import language_of, terms
 
 EMBEDDER = WordEmbedder()
@@ -42,6 +43,8 @@ class StorePlace:
 
 def open_at(name: str, address: str, embedder_id: str, dimensions: int) -> Store:
     """The store of this kind at this address."""
+    if name == "postgres":
+        return PostgresStore(address, embedder_id, dimensions)
     return EmbeddedStore(Path(address), embedder_id, dimensions, exact_up_to=0 if name == "sketched" else EXACT_UP_TO)
 
 

@@ -31,6 +31,7 @@ from workers.knowledge.store import (
     Store,
     StoredBase,
     StoredDocument,
+    document_fields,
     embedder_mismatch,
 )
 from workers.knowledge.stores.embedded_snapshot import BaseView, EmbeddedSnapshot, read_document, read_passages
@@ -240,7 +241,7 @@ class EmbeddedStore(Store):
                 db.executemany("INSERT INTO scratch.passages VALUES (?, ?, ?, ?, ?, ?, ?, ?)", _rows(document, first))
                 db.execute(
                     "INSERT INTO scratch.documents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                    (first, *_fields(document), count),
+                    (first, *document_fields(document), count),
                 )
             # A document without passages takes a number too: `first` is its key.
             first += max(1, count)
@@ -253,11 +254,6 @@ class EmbeddedStore(Store):
         made = (meta(db, "embedder"), int(meta(db, "dimensions")))
         if made != self._embedder:
             raise embedder_mismatch(str(self.path), made, self._embedder)
-
-
-def _fields(document: NewDocument) -> tuple[str | int | float, ...]:
-    named = (document.identity, document.source, document.title, document.language, document.fingerprint)
-    return (*named, document.size_bytes, document.modified_at_s)
 
 
 def _rows(document: NewDocument, first: int) -> Iterator[tuple[object, ...]]:
