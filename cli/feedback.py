@@ -32,7 +32,8 @@ TEXT_CHARACTERS = 80
 BAR_CHARACTERS = 24
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
-DAYS = click.option("--days", default=90, show_default=True, type=_LOOK_BACK, help="How far to look back.")
+LOOK_BACK = click.IntRange(1, 3_650)
+DAYS = click.option("--days", default=90, show_default=True, type=LOOK_BACK, help="How far back to look.")
 
 
 @click.group()
