@@ -3,7 +3,7 @@
 Valkey, two workers with the echo engine, the made-up chat platform, which delivers again what was not acknowledged
 and breaks one call in fifty, and the bot. A worker, an engine, Valkey or the bot is killed with SIGKILL every 1 to
 2.5 s, and the bot kills itself at one delivery step in fifty. Exit code 0 only where nothing is missing, doubled or
-out of order.
+out of order. With ``--redis-away-s 60`` Valkey is away once for that long, in the middle of the run, beside all else.
 """
 
 from __future__ import annotations
@@ -61,8 +61,9 @@ class Tally:
 class Chaos:
     """One run."""
 
-    def __init__(self, events: int, seed: int, folder: Path) -> None:
+    def __init__(self, events: int, seed: int, folder: Path, redis_away_s: float = 0) -> None:
         self.tally = Tally()
+        self._redis_away_s = redis_away_s
         self._events = events
         self._chance = random.Random(seed)
         self._redis = Redis()
@@ -112,6 +113,10 @@ class Chaos:
         while ended < self._events and time.monotonic() - changed_s < QUIET_AT_MOST_S:
             while len(self._written) < self._events and len(self._written) - ended < OPEN_AT_MOST:
                 self._write()
+            if self._redis_away_s and ended >= self._events // 2:
+                self._redis.kill(self._redis_away_s)
+                self.tally.kills[f"valkey, for {self._redis_away_s:g} s"] += 1
+                self._redis_away_s, changed_s = 0, time.monotonic()
             if time.monotonic() >= next_kill_s and len(self._written) < self._events:
                 self._kill_one()
                 next_kill_s = time.monotonic() + self._chance.uniform(*PAUSE_S)
@@ -218,6 +223,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--events", type=int, default=1500, help="questions to ask")
     parser.add_argument("--seed", type=int, default=None, help="which processes are killed, and when")
+    parser.add_argument("--redis-away-s", type=float, default=0, help="one outage of Redis of this length")
     parser.add_argument("--keep", action="store_true", help="keep the folder with the programs' logs")
     options = parser.parse_args()
     seed = options.seed if options.seed is not None else random.SystemRandom().randrange(10**6)
@@ -225,7 +231,7 @@ def main() -> int:
     console.print(f"seed {seed}")
     folder = Path(tempfile.mkdtemp(prefix="fennel-chaos-"))
     started_s = time.monotonic()
-    chaos = Chaos(options.events, seed, folder)
+    chaos = Chaos(options.events, seed, folder, options.redis_away_s)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     try:
         with Progress(*columns, console=console) as progress:

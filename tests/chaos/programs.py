@@ -85,10 +85,10 @@ class Redis:
         self.server = ValkeyServer()
         self.server.start()
 
-    def kill(self) -> bool:
-        """SIGKILL, a moment of nothing, and a new start."""
+    def kill(self, away_s: float = RESTART_AFTER_S) -> bool:
+        """SIGKILL, nothing for a while, and a new start."""
         self.server.kill()
-        time.sleep(RESTART_AFTER_S)
+        time.sleep(away_s)
         self.server.start()
         return True
 
