@@ -9,10 +9,17 @@ from click.testing import CliRunner, Result
 
 from cli.kb import kb
 from contract.errors import FennelError
+from workers.knowledge.embedder import Embedder, open_embedder
+
+
+@pytest.fixture(scope="module")
+def embedder() -> Embedder:
+    return open_embedder("use-multilingual")
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, embedder: Embedder) -> Path:
+    monkeypatch.setattr("workers.knowledge.embedder.open_embedder", lambda _: embedder)
     monkeypatch.setenv("FENNEL_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.chdir(tmp_path)
