@@ -70,15 +70,16 @@ class Answer:
 
     async def grow(self, reply: Reply) -> bool:
         """Show the text so far; says whether the stream is open. Raises SendLaterError where WeCom's rate is near."""
+        parts = split(neutral(reply.text), PART_BYTES)
         async with self._lock:
+            began = self._record is None and bool(parts) and await self._begin()
             record = await self._load()
-            parts = split(neutral(reply.text), PART_BYTES)
             if record.closed or record.plan or not parts or parts[0] == self._shown:
                 return not record.closed
-            if not record.started_at_s:
+            if not began and not record.started_at_s:
                 self._mind_the_pace("start")
                 record = await self._write(replace(record, started_at_s=time.time()))
-            else:
+            elif not began:
                 self._mind_the_pace("refresh")
             ack = await self._stream(parts[0], finish=False)
             if ack.errcode == OK:
@@ -89,6 +90,13 @@ class Answer:
             else:
                 raise _refusal(ack)
             return not record.closed
+
+    async def _begin(self) -> bool:
+        """Write down that the stream starts now; False where an earlier process did. Raises SendLaterError."""
+        self._mind_the_pace("start")
+        first = Record(started_at_s=time.time())
+        self._record = await self._wire.records.begin(self.question.id, first)
+        return self._record is first
 
     # --- rotating
 

@@ -13,7 +13,15 @@ from typing import Any
 import structlog
 
 from bot.chat_event import ChatEvent
-from bot.platform import Platform, PlatformError, Receive, Reply
+from bot.platform import (
+    Platform,
+    PlatformError,
+    Receive,
+    Reply,
+    SendAmbiguousError,
+    SendLaterError,
+    SendRefusedError,
+)
 from bot.platforms.wecom import metrics
 from bot.platforms.wecom.answer import Answer, AnswerTimes, Wire
 from bot.platforms.wecom.events import PLATFORM, EventError, chat_of, event_type, to_feedback, to_message
@@ -29,6 +37,7 @@ MAX_WAITING_EVENTS = 10_000
 """Events that wait for Redis; WeCom does not deliver again, so they are kept here as long as there is room."""
 TAKE_AGAIN_S = 0.2
 DRAIN_S = 5.0
+STATUS_AGAIN_S = 1.0
 
 log = structlog.get_logger(__name__)
 
@@ -169,6 +178,18 @@ class WeComLongConnection(Platform):
             return
         await answer.end(reply)
         self._forget(answer)
+
+    async def show_status(self, reply: Reply) -> float | None:
+        """Open the stream with a notice, or refresh it: its id is the question's, so nothing else is written down."""
+        try:
+            await self.edit(reply.question.id, reply)
+        except SendLaterError as error:
+            return error.after_s
+        except SendAmbiguousError:
+            return STATUS_AGAIN_S
+        except SendRefusedError as error:
+            log.warning("a notice was refused", id=reply.question.id, error=str(error))
+        return self._wire.times.rotate_after_s
 
     async def find(self, question: Question) -> str | None:  # noqa: ARG002 -- there is nothing to look at
         """WeCom shows a bot no chat; sending again refreshes the same stream."""

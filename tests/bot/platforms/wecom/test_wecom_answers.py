@@ -13,6 +13,7 @@ from bot.platforms.wecom import metrics
 from bot.platforms.wecom.link import Ack, WeComLink
 from contract import names
 from contract.answer import FinalAnswer, Outcome
+from contract.question import Question
 from tests.bot.answering import answering, echo, finish, publish, take
 from tests.bot.conftest import MakeSettings, until
 from tests.bot.platforms.wecom.conftest import GROUP, THINKING, USER, MakeFake, answered, linked_bot, say, when
@@ -107,6 +108,11 @@ async def _shows(fake: FakeWeCom, message_id: str, text: str) -> bool:
     return fake.replies_to(message_id)[0].content == text
 
 
+async def is_growing_or_dead(client: redis.asyncio.Redis, question: Question, bot: asyncio.Task[None]) -> bool:
+    """Whether the growing text is written down as sent, or the process is gone."""
+    return bot.done() or await client.hget(names.delivery_key(question.id), "state") == "sent"
+
+
 @pytest.mark.parametrize(
     ("step", "policy"),
     [*((step, "refuse") for step in STEPS), ("edited", "accept"), ("sent, and not written down", "accept")],
@@ -122,8 +128,10 @@ async def test_a_crash_at_any_step_leaves_one_message(
             await say(fake, msgid="m1")
             question = await until(lambda: take(redis_client))
             await publish(redis_client, question, "先装")
+            # So that the end is an edit, unless the process dies of the growing text.
+            await until(lambda: is_growing_or_dead(redis_client, question, bot))
             await finish(redis_client, echo(question))
-            await asyncio.wait([bot])
+            await asyncio.wait([bot], timeout=10)
 
     with pytest.raises(BaseExceptionGroup):
         await ask_and_crash()
