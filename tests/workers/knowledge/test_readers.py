@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
+import docx
 import pytest
+from docx.oxml import OxmlElement
 
 from config.settings import CHECKOUT
 from workers.knowledge.document import DocumentError, Section
@@ -308,3 +311,30 @@ def test_rubbish_has_its_reason_too(name: str, content: bytes, reason: str) -> N
     with pytest.raises(DocumentError) as caught:
         parse(name, content, UNPACKED_BYTES)
     assert str(caught.value) == reason
+
+
+def test_word_with_tracked_changes_and_merged_cells() -> None:
+    """Inserted text counts and deleted text does not; a covered cell is empty; a frame of one cell is no table."""
+    document = docx.Document()
+    paragraph = document.add_paragraph("Keys are kept ")
+    for tag, inner, text in (("w:del", "w:delText", "in the boat."), ("w:ins", "w:t", "in the house.")):
+        change, run, said = OxmlElement(tag), OxmlElement("w:r"), OxmlElement(inner)
+        said.text = text
+        run.append(said)
+        change.append(run)
+        paragraph._p.append(change)
+    table = document.add_table(rows=3, cols=2)
+    for row, cells in zip(table.rows, (("Station", "Key"), ("North", "K-1"), ("", "K-2")), strict=True):
+        for cell, text in zip(row.cells, cells, strict=True):
+            cell.text = text
+    table.cell(1, 0).merge(table.cell(2, 0))
+    frame = document.add_table(rows=1, cols=1)
+    frame.cell(0, 0).text = "Framed."
+    saved = io.BytesIO()
+    document.save(saved)
+    (section,) = parse("a.docx", saved.getvalue(), UNPACKED_BYTES).sections
+    assert section.blocks == (
+        "Keys are kept in the house.",
+        "| Station | Key |\n| --- | --- |\n| North | K-1 |\n|  | K-2 |",
+        "Framed.",
+    )
