@@ -13,6 +13,7 @@ from typing import Any
 import structlog
 
 from bot.chat_event import ChatEvent
+from bot.chat_message import ChatMessage
 from bot.platform import (
     Platform,
     PlatformError,
@@ -33,7 +34,9 @@ from bot.platforms.wecom.sentences import TEXT_ONLY, WELCOME
 from contract.errors import FennelError
 from contract.question import Question, question_id
 
-MAX_WAITING_EVENTS = 10_000
+LANES = 16
+"""Events of one chat go to Redis one after another, those of others meanwhile: each waits for the disk."""
+MAX_WAITING_IN_LANE = 1_000
 """Events that wait for Redis; WeCom does not deliver again, so they are kept here as long as there is room."""
 TAKE_AGAIN_S = 0.2
 DRAIN_S = 5.0
@@ -71,23 +74,25 @@ class WeComLongConnection(Platform):
         self._wire = Wire(self._link, self._records, Pace(limits.rate), limits.answer, limits.rate.per_min)
         self._answers: weakref.WeakValueDictionary[str, Answer] = weakref.WeakValueDictionary()
         self._growing: dict[str, Answer] = {}
-        self._events: asyncio.Queue[ChatEvent] = asyncio.Queue(MAX_WAITING_EVENTS)
+        self._lanes: list[asyncio.Queue[ChatEvent]] = [asyncio.Queue(MAX_WAITING_IN_LANE) for _ in range(LANES)]
         self._tasks: set[asyncio.Task[None]] = set()
 
     # --- from WeCom
 
     async def listen(self, receive: Receive) -> None:
         """Keep the link up until closed. What arrives is put into Redis at once, again and again until it is there."""
-        beside = [asyncio.create_task(self._hand_over(receive)), asyncio.create_task(self._gaps.keep())]
+        beside = [asyncio.create_task(self._hand_over(lane, receive)) for lane in self._lanes]
+        beside.append(asyncio.create_task(self._gaps.keep()))
         try:
             await self._link.run()
         finally:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(DRAIN_S):
-                    await self._events.join()
-            if self._events.qsize():
-                metrics.events_lost.labels(PLATFORM).inc(self._events.qsize())
-                log.error("events could not be put into Redis before the end: lost", count=self._events.qsize())
+                    await asyncio.gather(*(lane.join() for lane in self._lanes))
+            lost = sum(lane.qsize() for lane in self._lanes)
+            if lost:
+                metrics.events_lost.labels(PLATFORM).inc(lost)
+                log.error("events could not be put into Redis before the end: lost", count=lost)
             for task in beside:
                 task.cancel()
             await asyncio.gather(*beside, return_exceptions=True)
@@ -116,14 +121,15 @@ class WeComLongConnection(Platform):
         if event is None:
             return
         try:
-            self._events.put_nowait(event)
+            chat = event.channel if isinstance(event, ChatMessage) else ""
+            self._lanes[hash(chat) % LANES].put_nowait(event)
         except asyncio.QueueFull:
             metrics.events_lost.labels(PLATFORM).inc()
             log.error("too many events wait for Redis: one is lost")
 
-    async def _hand_over(self, receive: Receive) -> None:
+    async def _hand_over(self, lane: asyncio.Queue[ChatEvent], receive: Receive) -> None:
         while True:
-            event = await self._events.get()
+            event = await lane.get()
             while True:
                 try:
                     await receive(event)
@@ -135,7 +141,7 @@ class WeComLongConnection(Platform):
                     log.exception("an event cannot be taken in")
                     metrics.events_lost.labels(PLATFORM).inc()
                     break
-            self._events.task_done()
+            lane.task_done()
 
     async def _welcome(self, req_id: str) -> None:
         await self._link.request("aibot_respond_welcome_msg", req_id, {"msgtype": "text", "text": {"content": WELCOME}})
