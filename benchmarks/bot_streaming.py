@@ -15,7 +15,6 @@ from tests.bot.answering import CITATION, finish, publish, take
 
 PARTIAL_EVERY_S = 0.5
 LOOK_EVERY_S = 0.05
-CHATS = 50
 SHOWN_WITHIN_S = 120.0
 END = "That is the whole answer."
 
@@ -31,8 +30,8 @@ class Streaming:
 
 
 async def stream_answers(load: ChatLoad, client: redis.asyncio.Redis, at_once: int, seconds: float) -> Streaming:
-    """Ask in `CHATS` chats, let all answers grow for `seconds`, and end them over a third of that time."""
-    asked = [load.ask(number % CHATS, f"{number}: how many days off?") for number in range(at_once)]
+    """Ask in several chats, let all answers grow for `seconds`, and end them over a third of that time."""
+    asked = [load.ask(number % load.streaming_chats, f"{number}: how many days off?") for number in range(at_once)]
     questions: list[Question] = []
     while len(questions) < at_once:
         question = await take(client)

@@ -18,6 +18,9 @@ class ChatLoad(ABC):
     baseline: ClassVar[tuple[str, ...]]
     """A module and its arguments for ``python -m``: the vendor's own client, that acknowledges and does nothing."""
 
+    streaming_chats: ClassVar[int] = 50
+    """In how many chats answers stream at once; a platform without threads answers one question of a chat at a time."""
+
     @abstractmethod
     def __enter__(self) -> Self:
         """Start the fake."""
