@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from workers.knowledge.retriever import ScoredPassage
@@ -12,13 +12,21 @@ _SAME_SHARE = 0.9  # of the words of two passages that say the same
 _MOST_JOINED = 3  # passages that may become one
 
 
-def without_duplicates(hits: Sequence[ScoredPassage]) -> list[ScoredPassage]:
-    """Leave out passages that say the same as a better one. Where a number or code is another, they do not."""
+def without_duplicates(
+    hits: Iterable[ScoredPassage], words: Mapping[int, Sequence[str]], limit: int
+) -> list[ScoredPassage]:
+    """The first passages, as many as wanted, without those that say the same as a better one.
+
+    `words` are the passages' words by id, those of the label first. Where a number or a code is another, two passages
+    do not say the same.
+    """
     kept: list[tuple[ScoredPassage, frozenset[str]]] = []
     for hit in hits:
-        words = frozenset(terms(hit.passage.text))
-        if not any(_same(words, others) for _, others in kept):
-            kept.append((hit, words))
+        if len(kept) == limit:
+            break
+        said = frozenset(words[hit.passage.id][len(terms(hit.passage.label)) :])
+        if not any(_same(said, others) for _, others in kept):
+            kept.append((hit, said))
     return [hit for hit, _ in kept]
 
 
@@ -45,6 +53,9 @@ def joined(hits: Sequence[ScoredPassage]) -> list[ScoredPassage]:
 
 
 def _same(words: frozenset[str], others: frozenset[str]) -> bool:
+    longest = max(len(words), len(others))
+    if min(len(words), len(others)) < _SAME_SHARE * longest:
+        return False
     different = words ^ others
     if any(character.isdigit() for word in different for character in word):
         return False

@@ -24,7 +24,7 @@ COVERAGE_WEIGHT = 0.35
 _IDENTIFIER_WEIGHT = 2.0
 _CANDIDATES = 32  # taken from each side; the best few of either are far above the last of them
 _COMMON_SHARE = 0.25  # a word in more of the passages than this is not searched for; it still counts as covered
-_MOST_POSTINGS = 12_000  # passages that the words searched for stand in, together: what a full-text search costs
+_MOST_POSTINGS = 4_000  # passages that the words searched for stand in, together: what a full-text search costs
 
 
 class HybridRetriever(Retriever):
@@ -62,7 +62,7 @@ class HybridRetriever(Retriever):
             lexical_ranks = _ranks(snapshot.with_words(_searched(weights, snapshot), wanted))
             others = [one for one in lexical_ranks if one not in dense]
             dense |= {one: float(vector @ other) for one, other in snapshot.vectors(others).items()}
-            held = {one: frozenset(said) for one, said in snapshot.words_of(list(dense)).items()}
+            held = snapshot.words_of(list(dense))
             coverage = {one: _coverage(weights, held[one]) for one in dense}
             scores = {
                 one: self._dense_weight * dense[one] + self._coverage_weight * coverage[one]
@@ -82,10 +82,10 @@ class HybridRetriever(Retriever):
             )
             for one in best
         ]
-        hits = without_duplicates(hits)
+        hits = without_duplicates(hits, held, 2 * limit)
         if self._reranker is not None:
             hits = self._reranker.rerank(text, hits)
-        return joined(hits[: 2 * limit])[:limit]
+        return joined(hits)[:limit]
 
     def similarity(self, text: str, others: Sequence[str]) -> list[float]:
         """The cosines, by the same embedder."""
@@ -126,6 +126,7 @@ def _rarity(count: int, size: int) -> float:
     return math.log1p((size - min(count, size) + 0.5) / (count + 0.5))
 
 
-def _coverage(weights: Mapping[str, tuple[float, int]], held: frozenset[str]) -> float:
+def _coverage(weights: Mapping[str, tuple[float, int]], said: Sequence[str]) -> float:
+    held = frozenset(said)
     whole = sum(weight for weight, _ in weights.values())
     return sum(weight for word, (weight, _) in weights.items() if word in held) / whole if whole else 0.0

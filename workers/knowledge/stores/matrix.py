@@ -17,7 +17,7 @@ from workers.knowledge.embedder import Vectors
 
 STORED = np.dtype("<f2")
 """How a vector is written."""
-EXACT_UP_TO = 50_000
+EXACT_UP_TO = 20_000
 """Vectors kept as they are."""
 _LOOKED_AT = 400  # passages whose vectors are fetched; at least _LOOKED_AT_TIMES as many as are wanted
 _LOOKED_AT_TIMES = 8
@@ -84,7 +84,8 @@ class Matrix:
     def nearest(self, vector: Vectors, limit: int, fetch: Fetch) -> list[tuple[int, float]]:
         """The passages with the highest cosines, the highest first; `fetch` gives the vectors of passages."""
         if self._vectors is not None:
-            rows, ids, similarities = np.arange(self.size), self._ids, self._vectors @ vector
+            # Not a matrix product: that one takes all cores, which are the model's, and waits for each of them.
+            rows, ids, similarities = np.arange(self.size), self._ids, np.vecdot(self._vectors, vector)
         else:
             looked_at = self._ids[self._likely(vector, max(_LOOKED_AT, _LOOKED_AT_TIMES * limit))]
             found = fetch([int(one) for one in looked_at])

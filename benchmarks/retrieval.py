@@ -1,0 +1,198 @@
+"""What is found, and how fast: ``python -m benchmarks.retrieval [--json] [--passages 1000000] [--quality-only]``.
+
+Quality: labelled questions on three sets of documents, one page being right for each; in the question's language and
+across languages. The baselines are either side of the search alone. Speed: bases of made-up passages.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.report import print_table, write_results
+from config.settings import CHECKOUT
+from workers.knowledge.base import DEFAULT_BASE
+from workers.knowledge.embedder import Embedder, open_embedder
+from workers.knowledge.ingest import Ingest, embedded_text, files_below
+from workers.knowledge.rerankers.sentences import SentenceReranker
+from workers.knowledge.retrievers.hybrid import HybridRetriever
+from workers.knowledge.store import Store
+from workers.knowledge.stores.embedded import EmbeddedStore
+
+DATA = CHECKOUT / "tests" / "data" / "retrieval"
+SETS = {
+    "handbook": CHECKOUT / "examples" / "handbook",
+    "cargo-bike": DATA / "cargo-bike",
+    "print-api": DATA / "print-api",
+}
+SIZES = (10_000, 100_000, 1_000_000)
+PASSAGE_TOKENS = 220
+FOUND = 10
+COPIES = 8  # of all documents, for the speed of adding
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """A question and the rank of its page; 0 where it was not found."""
+
+    group: str
+    rank: int
+
+
+def main() -> None:
+    """Measure, print the tables and write the results."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else "")
+    parser.add_argument("--json", action="store_true", help="print the results as JSON")
+    parser.add_argument("--passages", type=int, default=SIZES[-1], help="the largest base for the speed")
+    parser.add_argument("--quality-only", action="store_true", help="leave the speed out, write nothing")
+    arguments = parser.parse_args()
+    embedder = open_embedder("use-multilingual")
+    results: dict[str, Any] = {"quality": quality(embedder)}
+    if not arguments.quality_only:
+        results["adding"] = adding_speed(embedder)
+        results["question_embedding_p50_ms"] = embedding_speed(embedder)
+        results["speed"] = {str(size): speed(size) for size in SIZES if size <= arguments.passages}
+        write_results("retrieval", results)
+    if arguments.json:
+        print(json.dumps(results, indent=2, ensure_ascii=False))
+    else:
+        print_tables(results)
+
+
+def quality(embedder: Embedder) -> dict[str, dict[str, dict[str, float]]]:
+    """For each way of searching: the figures of each set and language, and of all sets."""
+    ways: dict[str, dict[str, dict[str, float]]] = {}
+    ranked: dict[str, list[Ranked]] = {}
+    for name, folder in SETS.items():
+        lines = [json.loads(line) for line in (DATA / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()]
+        with tempfile.TemporaryDirectory() as home:
+            store = new_store(Path(home), embedder)
+            add(store, embedder, [folder])
+            for way, retriever in {
+                "hybrid": HybridRetriever(store, embedder),
+                "hybrid, reranked": HybridRetriever(store, embedder, SentenceReranker(embedder)),
+                "dense alone": HybridRetriever(store, embedder, coverage_weight=0.0),
+                "lexical alone": HybridRetriever(store, embedder, dense_weight=0.0),
+            }.items():
+                found = [_ranked(retriever, line, folder) for line in lines]
+                ranked.setdefault(way, []).extend(found)
+                ways.setdefault(way, {})[name] = _figures(found)
+                for group in sorted({one.group for one in found}):
+                    ways[way][f"{name} {group}"] = _figures([one for one in found if one.group == group])
+            store.close()
+    for way, found in ranked.items():
+        for group in sorted({one.group for one in found}):
+            ways[way][f"all {group}"] = _figures([one for one in found if one.group == group])
+    return ways
+
+
+def _ranked(retriever: HybridRetriever, line: dict[str, str], folder: Path) -> Ranked:
+    pages: list[str] = []
+    for hit in retriever.search(line["question"], FOUND):
+        page = os.path.relpath(hit.passage.source, folder)
+        if page not in pages:
+            pages.append(page)
+    group = f"{line['language']} across" if line["kind"] == "cross" else line["language"]
+    return Ranked(group, pages.index(line["source"]) + 1 if line["source"] in pages else 0)
+
+
+def _figures(found: Sequence[Ranked]) -> dict[str, float]:
+    return {
+        "questions": len(found),
+        "recall_at_1": round(sum(one.rank == 1 for one in found) / len(found), 3),
+        "recall_at_5": round(sum(0 < one.rank <= 5 for one in found) / len(found), 3),
+        "mrr": round(sum(1 / one.rank for one in found if one.rank) / len(found), 3),
+    }
+
+
+def new_store(folder: Path, embedder: Embedder) -> EmbeddedStore:
+    """An empty store."""
+    return EmbeddedStore(folder / "index.sqlite3", embedder.id, embedder.dimensions)
+
+
+def add(store: Store, embedder: Embedder, folders: Sequence[Path]) -> int:
+    """Add all documents; says how many passages there are."""
+    ingest = Ingest(store, embedder, max_file_mb=20, passage_tokens=PASSAGE_TOKENS)
+    ingest.add_all(files_below(folders))
+    return sum(one.passages for one in store.bases())
+
+
+def adding_speed(embedder: Embedder) -> dict[str, float]:
+    """Passages a second: the embedder alone on all cores, and adding documents, which does everything else too."""
+    with tempfile.TemporaryDirectory() as home:
+        for copy in range(COPIES):
+            for name, folder in SETS.items():
+                for path in folder.rglob("*.md"):
+                    target = Path(home, "documents", str(copy), name, path.relative_to(folder))
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    target.write_text(path.read_text(encoding="utf-8") + f"\n\nCopy {copy}.\n", encoding="utf-8")
+        store = new_store(Path(home), embedder)
+        began_s = time.perf_counter()
+        count = add(store, embedder, [Path(home, "documents")])
+        adding_s = time.perf_counter() - began_s
+        passages = [
+            one for known in store.documents(DEFAULT_BASE) for one in store.passages_of(DEFAULT_BASE, known.identity)
+        ]
+        texts = [embedded_text(one) for one in passages]
+        batches = [texts[at : at + 16] for at in range(0, len(texts), 16)]
+        began_s = time.perf_counter()
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            list(pool.map(embedder.embed, batches))
+        embedding_s = time.perf_counter() - began_s
+        store.close()
+    return {
+        "passages": count,
+        "embedder_alone_per_s": round(count / embedding_s, 1),
+        "adding_per_s": round(count / adding_s, 1),
+        "share": round(embedding_s / adding_s, 3),
+    }
+
+
+def embedding_speed(embedder: Embedder) -> float:
+    """The time for the vector of a question, which the searches below do not count."""
+    lines = [json.loads(line) for line in (DATA / "handbook.jsonl").read_text(encoding="utf-8").splitlines()]
+    times_ms = []
+    for line in lines:
+        began_s = time.perf_counter()
+        embedder.embed([line["question"]])
+        times_ms.append(1000 * (time.perf_counter() - began_s))
+    return round(statistics.median(times_ms), 2)
+
+
+def speed(size: int) -> dict[str, float]:
+    """Figures of a base of this size; it is filled in one process and searched in another, as in life."""
+    with tempfile.TemporaryDirectory() as folder:
+        figures: dict[str, float] = {}
+        for action in ("fill", "search"):
+            command = [sys.executable, "-m", "benchmarks.retrieval_speed", action, folder, str(size)]
+            done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+            figures |= json.loads(done.stdout)
+    return figures
+
+
+def print_tables(results: dict[str, Any]) -> None:
+    """For people."""
+    for way, rows in results["quality"].items():
+        columns = ["set", *next(iter(rows.values()))]
+        print_table(way, columns, [[name, *map(str, figures.values())] for name, figures in rows.items()])
+    if "speed" in results:
+        print_table("adding documents", ["", "value"], [[key, str(value)] for key, value in results["adding"].items()])
+        print(f"the vector of a question: p50 {results['question_embedding_p50_ms']} ms")
+        columns = ["passages", *next(iter(results["speed"].values()))]
+        rows = [[size, *map(str, figures.values())] for size, figures in results["speed"].items()]
+        print_table("search, without the question's vector", columns, rows)
+
+
+if __name__ == "__main__":
+    main()
