@@ -35,7 +35,7 @@ from workers.gates.measuring import Places
 from workers.gates.model import CLASSES, GateModel
 from workers.gates.small_talk import small_talk
 from workers.gates.training import TeamTraining
-from workers.gates.wording import softmax
+from workers.gates.wording import shares
 from workers.knowledge.embedder import Embedder
 from workers.knowledge.retriever import Retriever
 
@@ -135,13 +135,13 @@ def class_figures(chats: Sample, models: dict[str, GateModel]) -> dict[str, dict
     told = []
     for at, line in enumerate(chats.lines):
         model = models[line.product]
-        shares = softmax(model.wording.scores(line.text, chats.measured.vectors[at]))
+        worded = shares(model.wording.scores(line.text, chats.measured.vectors[at])[None])[0]
         if small_talk(line.text) is not None:
             told.append("small_talk")
         elif scores[at] >= model.min_score:
             told.append("answer")
         else:
-            told.append(refuse(line.text, dict(zip(CLASSES, shares.tolist(), strict=True))))
+            told.append(refuse(line.text, dict(zip(CLASSES, worded.tolist(), strict=True))))
     truth, said = np.array([line.label for line in chats.lines]), np.array(told)
     return {
         label: {

@@ -191,7 +191,7 @@ def test_a_running_gate_takes_a_new_model(tmp_path: Path) -> None:
     gate = LearnedGate(GateModels(tmp_path), embedder(), embedder().id)
     question = "How long is a key valid?"
     assert gate.decide(question, [GOOD, POOR], ()).verdict == "answer"
-    file = write_model(tmp_path, min_score=0.9999)
+    file = write_model(tmp_path, min_score=1.0)
     assert gate.decide(question, [GOOD, POOR], ()).verdict == "not_found"
     assert gate.decide(question, [GOOD, POOR], (), ["other"]).verdict == "answer"
     assert gate.decide(question, [GOOD, POOR], (), ["default", "other"]).verdict == "answer"

@@ -18,16 +18,27 @@ import numpy as np
 
 from contract.errors import FennelError
 from workers.gates.features import NAMES, VERSION, features
-from workers.gates.wording import Numbers, Wording, softmax
+from workers.gates.wording import Numbers, Wording, shares
 from workers.knowledge.retriever import ScoredPassage
 
 CLASSES = ("question", "small_talk", "remark")
-INPUTS = (*NAMES, *(f"wording_{one}" for one in CLASSES))
-"""What the regression weighs: the features, and the wording's score of each class."""
+_CROSSED = ("dense", "score", "coverage", "covered", "known", "dense_lead", "coverage_lead", "label")
+INPUTS = (*NAMES, *(f"wording_{one}" for one in CLASSES), "asked", *(f"asked_{name}" for name in _CROSSED))
+"""What the regression weighs: the features, the wording's score of each class, the share of a question by its wording,
+and that share times some features: a remark may be as near to a passage as a question, and still wants no answer."""
 
 SHIPPED_FILE = Path(__file__).with_name("weights.json")
 _FORM = 1
 _NAMED_REASONS = 3
+
+
+_CROSSED_PLACES = [NAMES.index(name) for name in _CROSSED]
+
+
+def inputs_of(seen: Numbers, worded: Numbers) -> Numbers:
+    """The inputs, a row for each row of features and of the wording's scores."""
+    asked = shares(worded)[:, :1]
+    return np.hstack([seen, worded, asked, asked * seen[:, _CROSSED_PLACES]])
 
 
 class GateModelError(FennelError):
@@ -71,18 +82,20 @@ class GateModel:
     def judge(self, question: str, hits: Sequence[ScoredPassage], vector: Numbers) -> Judgement:
         """Judge a question by what was found for it (at least one passage) and by its own vector."""
         worded = self.wording.scores(question, vector)
-        inputs = self.standardised(np.concatenate([features(question, hits), worded]))
+        inputs = self.standardised(inputs_of(features(question, hits)[None], worded[None]))[0]
         pulls = inputs * self.weights
         logit = float(pulls.sum()) + self.bias
         if self.team:
             pulls = pulls * self.team.weights[0] + inputs * self.team.weights[1:]
             logit = self.team.weights[0] * logit + float(inputs @ self.team.weights[1:])
             logit += float(self.team.wording.scores(question, vector)[0])
-        return Judgement(sigmoid(logit), dict(zip(CLASSES, softmax(worded).tolist(), strict=True)), _strongest(pulls))
+        return Judgement(
+            sigmoid(logit), dict(zip(CLASSES, shares(worded[None])[0].tolist(), strict=True)), _strongest(pulls)
+        )
 
     def wording_of(self, question: str, vector: Numbers) -> Mapping[str, float]:
         """The share of each class by the wording alone, where nothing was found."""
-        return dict(zip(CLASSES, softmax(self.wording.scores(question, vector)).tolist(), strict=True))
+        return dict(zip(CLASSES, shares(self.wording.scores(question, vector)[None])[0].tolist(), strict=True))
 
     def standardised(self, inputs: Numbers) -> Numbers:
         """The inputs with mean 0 and deviation 1 over the questions that the shipped model learned from."""

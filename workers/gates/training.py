@@ -15,9 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from workers.gates.features import NAMES
 from workers.gates.measuring import Measured, Places
-from workers.gates.model import CLASSES, GateModel, Team
+from workers.gates.model import CLASSES, INPUTS, GateModel, Team, inputs_of
 from workers.gates.wording import Numbers, Wording, grams
 
 Truth = NDArray[np.bool_]
@@ -26,8 +25,8 @@ FOLDS = 5
 _SEED = 7
 _MAX_ITERATIONS = 2000
 _WORDING_STRENGTH = 3.0
-_VECTOR_SCALE = 2.0
-_SHIPPED_STRENGTH = 0.3
+_VECTOR_SCALE = 1.0
+_SHIPPED_STRENGTH = 0.1
 _LEAST_TEXTS_OF_A_GRAM, _LEAST_TEXTS_OF_A_TEAM_GRAM = 3, 2
 _MAX_GRAMS = 20_000
 _CHOSEN_ON = 2_000  # questions that are enough to choose a setting by
@@ -44,10 +43,13 @@ class TeamSetting:
     strength: float
 
 
-TEAM_SETTINGS = tuple(
-    TeamSetting(inputs, gram, vector, strength)
-    for inputs, gram, vector in ((0.1, 0, 0), (0.3, 0, 0), (0.1, 1, 0), (0.3, 1, 0), (0.1, 1, 3), (0.3, 1, 3))
-    for strength in (0.1, 0.5, 2.0)
+TEAM_SETTINGS = (
+    TeamSetting(0.1, 0, 0, 0.5),
+    TeamSetting(0.3, 0, 0, 0.5),
+    TeamSetting(0.3, 1, 0, 0.5),
+    TeamSetting(0.1, 1, 3, 0.1),
+    TeamSetting(0.3, 1, 3, 0.1),
+    TeamSetting(0.3, 1, 3, 0.5),
 )
 
 
@@ -72,7 +74,7 @@ def fit_shipped(
     measured: Measured, classes: Sequence[str], answered: Truth, products: Sequence[str], embedder: str
 ) -> GateModel:
     """Learn the model that ships. `products` says whose chat each question is from, for the wording's judgement."""
-    inputs = np.hstack([measured.features, wording_of_others(measured, classes, products)])
+    inputs = inputs_of(measured.features, wording_of_others(measured, classes, products))
     means, scales = inputs.mean(axis=0), inputs.std(axis=0)
     scales = np.where(scales > 0, scales, 1.0)
     learned = _regression(_SHIPPED_STRENGTH, class_weight="balanced").fit((inputs - means) / scales, answered)
@@ -100,10 +102,16 @@ def for_embedder(model: GateModel, measured: Measured, embedder: str) -> GateMod
     if model.embedder == embedder or not measured.found.any():
         return model
     means, scales = model.means.copy(), model.scales.copy()
-    for name in _COSINES:
-        values = measured.features[measured.found, NAMES.index(name)]
-        means[NAMES.index(name)], scales[NAMES.index(name)] = values.mean(), values.std() or 1.0
+    inputs = _raw_inputs(model, measured)[measured.found]
+    for at, name in enumerate(INPUTS):
+        if name.removeprefix("asked_") in _COSINES:
+            means[at], scales[at] = inputs[:, at].mean(), inputs[:, at].std() or 1.0
     return replace(model, embedder=embedder, means=means, scales=scales)
+
+
+def _raw_inputs(model: GateModel, measured: Measured) -> Numbers:
+    worded = [model.wording.scores(text, vector) for text, vector in zip(measured.texts, measured.vectors, strict=True)]
+    return inputs_of(measured.features, np.array(worded))
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,10 +133,7 @@ class TeamTraining:
 
     def __init__(self, shipped: GateModel, measured: Measured) -> None:
         self._shipped = replace(shipped, team=None)
-        worded = [
-            shipped.wording.scores(text, vector) for text, vector in zip(measured.texts, measured.vectors, strict=True)
-        ]
-        inputs = shipped.standardised(np.hstack([measured.features, np.array(worded)]))
+        inputs = shipped.standardised(_raw_inputs(shipped, measured))
         # A question that found nothing is refused without a model.
         inputs[~measured.found] = 0.0
         logits = np.where(measured.found, inputs @ shipped.weights + shipped.bias, -5.0)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -85,8 +85,8 @@ def _rounded(numbers: Numbers) -> list[Any]:
     return rounded
 
 
-def softmax(scores: Sequence[float] | Numbers) -> Numbers:
-    """Shares that add up to 1."""
-    raised = np.exp(np.asarray(scores) - np.max(scores))
-    shares: Numbers = raised / raised.sum()
-    return shares
+def shares(scores: Numbers) -> Numbers:
+    """The scores of each row as shares that add up to 1."""
+    raised = np.exp(scores - scores.max(axis=1, keepdims=True))
+    shared: Numbers = raised / raised.sum(axis=1, keepdims=True)
+    return shared
