@@ -10,7 +10,9 @@ COMMANDS = [
     ["benchmarks.queue", "--rounds", "2"],
     ["benchmarks.bot", "--platform", "lark"],
     ["benchmarks.bot", "--platform", "slack"],
+    ["benchmarks.intake"],
     ["benchmarks.engine"],
+    ["benchmarks.injection"],
     ["benchmarks.quality"],
 ]
 
