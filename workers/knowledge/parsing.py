@@ -27,6 +27,7 @@ from workers.knowledge.reader import Reading
 _ROOT = Path(__file__).resolve().parent.parent.parent
 _START_TIMEOUT_S = 60.0
 _FILES_A_PROCESS = 500
+_WAITED_FOR_S = 0.2
 _TEXT_TIMES = 8
 """The text of a file may be this many times knowledge.max_file_mb; JSON writes a character in up to six bytes."""
 _MOST_GREETING_BYTES = 4096
@@ -43,7 +44,7 @@ class ParsingLimits:
 
 
 class ParsingPool:
-    """Processes that parse, as many as are asked for at a time. `parse` may be called from many threads at once.
+    """Processes that parse, as many as are needed at a time. `parse` may be called from many threads at once.
 
     `names` are the names of the files to come: what reads them is imported when a process starts, because afterwards
     none of its modules can be opened any more.
@@ -55,6 +56,7 @@ class ParsingPool:
         known = all(kind_by_name(f"a{suffix}") for suffix in suffixes)
         self._names = sorted(f"a{suffix}" for suffix in suffixes) if known else []
         self._idle: queue.LifoQueue[_ParsingProcess] = queue.LifoQueue()
+        self._started = False
 
     def __enter__(self) -> ParsingPool:
         return self
@@ -73,10 +75,7 @@ class ParsingPool:
 
         Raises KnowledgeError where no process can be started, which is no file's fault.
         """
-        try:
-            process = self._idle.get_nowait()
-        except queue.Empty:
-            process = _ParsingProcess(self._limits, self._names)
+        process = self._take()
         while True:
             try:
                 return process.parse(name, content)
@@ -87,6 +86,14 @@ class ParsingPool:
                 self._give_back(process)
             # What it had read before may have spoiled it: the file is tried alone.
             process = _ParsingProcess(self._limits, self._names)
+
+    def _take(self) -> _ParsingProcess:
+        """A process that is idle, or is soon; else one more, which costs half a second of processor time."""
+        try:
+            return self._idle.get(block=self._started, timeout=_WAITED_FOR_S)
+        except queue.Empty:
+            self._started = True
+            return _ParsingProcess(self._limits, self._names)
 
     def _give_back(self, process: _ParsingProcess) -> None:
         if process.spent or process.parsed >= _FILES_A_PROCESS:

@@ -89,6 +89,10 @@ class _Splitter:
 
     def texts(self, blocks: Iterable[str]) -> Iterator[str]:
         """The pieces of the blocks, joined up to the limit."""
+        blocks = list(blocks)
+        if sum(map(len, blocks)) <= self._limit:  # no tokenizer makes more tokens of a text than it has characters
+            yield from ["\n\n".join(blocks)] if blocks else []
+            return
         held, total = "", 0
         for piece in (piece for block in blocks for piece in self._pieces(block)):
             if held and total + piece.size > self._limit:

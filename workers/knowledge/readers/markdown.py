@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import cache
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
@@ -37,7 +38,7 @@ class MarkdownReader(Reader):
 
 def markdown_sections(text: str) -> tuple[str, tuple[Section, ...]]:
     """The title (the first heading of level 1, or empty) and the sections of a Markdown text."""
-    tokens = MarkdownIt("commonmark").enable("table").parse(text)
+    tokens = _parser().parse(text)
     title = ""
     path: list[tuple[int, str]] = []
     sections: list[Section] = []
@@ -59,6 +60,11 @@ def markdown_sections(text: str) -> tuple[str, tuple[Section, ...]]:
         at = end
     sections.append(Section(tuple(name for _, name in path), tuple(blocks)))
     return title, tuple(section for section in sections if section.blocks)
+
+
+@cache
+def _parser() -> MarkdownIt:
+    return MarkdownIt("commonmark").enable("table")
 
 
 def _end_of_block(tokens: Sequence[Token], at: int) -> int:
