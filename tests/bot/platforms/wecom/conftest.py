@@ -52,7 +52,7 @@ def few_a_minute(monkeypatch: pytest.MonkeyPatch) -> int:
 
 def limits(scale: float = SCALE, **link: float) -> Limits:
     """WeCom's limits on the fake's clock; how long our own work may take does not scale."""
-    times = {"connect_s": 2.0, "answer_s": 1.0, "heartbeat_s": 5.0, "backoff_first_s": 0.05, "backoff_last_s": 0.2}
+    times = {"connect_s": 2.0, "answer_s": 0.7, "heartbeat_s": 5.0, "backoff_first_s": 0.05, "backoff_last_s": 0.2}
     return Limits(
         link=LinkTimes(**(times | link)),
         answer=AnswerTimes(stream_life_s=360 * scale, rotate_after_s=300 * scale),

@@ -196,7 +196,7 @@ async def test_an_answer_of_eight_minutes_arrives_whole(
     make_fake: MakeFake, make_settings: MakeSettings, redis_client: redis.asyncio.Redis
 ) -> None:
     """Before its six minutes are over the stream is finished with what there is; the rest follows in one message."""
-    fake = make_fake(0.01)
+    fake = make_fake(0.006)
     async with linked_bot(fake, make_settings(bot={"delivery_interval_s": 0.1})):
         message_id = await say(fake)
         question = await until(lambda: take(redis_client))
@@ -250,6 +250,52 @@ async def test_a_req_id_that_is_not_valid_any_more_is_followed_by_a_new_message(
         (answer,) = await pushed(fake)
         await until(lambda: nothing_is_open(redis_client))
     assert answer.content.startswith("You asked")
+
+
+async def test_a_question_of_yesterday_is_answered_in_a_new_message(
+    fake: FakeWeCom, make_settings: MakeSettings, redis_client: redis.asyncio.Redis
+) -> None:
+    """A callback may be replied to for 24 hours (846605 behind it): a later answer is pushed, unmarked."""
+    async with linked_bot(fake, make_settings()):
+        await say(fake)
+        question = await until(lambda: take(redis_client))
+        await when(fake, lambda: fake.bot_messages(GROUP))
+        await asyncio.to_thread(fake.do, "skip", seconds=25 * 3600)
+        await finish(redis_client, echo(question))
+        (answer,) = await pushed(fake)
+    assert answer.content.startswith("You asked")
+    assert [violation.rule for violation in fake.violations()] == ["req_id"]
+
+
+async def test_an_end_that_the_stream_does_not_take_comes_in_a_new_message(
+    fake: FakeWeCom, make_settings: MakeSettings, redis_client: redis.asyncio.Redis
+) -> None:
+    """Whatever error WeCom has for a reply that was not shown: the answer is pushed, once and unmarked."""
+    async with linked_bot(fake, make_settings()):
+        message_id = await say(fake)
+        await when(fake, lambda: fake.replies_to(message_id))
+        question = await until(lambda: take(redis_client))
+        fake.fail("aibot_respond_msg", "errcode", errcode=40058)
+        await finish(redis_client, echo(question))
+        (answer,) = await pushed(fake)
+        await until(lambda: nothing_is_open(redis_client))
+    assert answer.content.startswith("You asked")
+    assert len([shown for shown in fake.bot_messages(GROUP) if shown.via == "push"]) == 1
+
+
+async def test_an_answer_that_wecom_refuses_for_good_is_given_up(
+    fake: FakeWeCom, make_settings: MakeSettings, redis_client: redis.asyncio.Redis
+) -> None:
+    """Refused in the stream and as a new message (nobody spoke there, the bot was removed): that is written down."""
+    async with linked_bot(fake, make_settings()):
+        message_id = await say(fake)
+        await when(fake, lambda: fake.replies_to(message_id))
+        question = await until(lambda: take(redis_client))
+        fake.fail("aibot_respond_msg", "errcode", errcode=40058)
+        fake.fail("aibot_send_msg", "errcode", errcode=86001)
+        await finish(redis_client, echo(question))
+        await until(lambda: nothing_is_open(redis_client))
+        assert await redis_client.hget(names.delivery_key(question.id), "state") == "refused"
 
 
 async def test_what_can_be_neither_confirmed_nor_repeated_is_marked(
@@ -401,7 +447,7 @@ async def test_many_questions_keep_the_rate_and_who_had_to_wait_is_told(
     refreshes_count: bool,
 ) -> None:
     """Whether refreshes count or not, the rate is kept, each question gets its end, and late ones say why."""
-    fake = make_fake(refreshes_count=refreshes_count)
+    fake = make_fake(0.03, refreshes_count=refreshes_count)
     async with linked_bot(fake, make_settings()):
         message_ids = [await say(fake, f"问题 {number}") for number in range(few_a_minute)]
         for _ in message_ids:

@@ -301,7 +301,7 @@ async def test_an_answer_of_eight_minutes_arrives_whole(
     make_fake: MakeFake, make_settings: MakeSettings, redis_client: redis.asyncio.Redis
 ) -> None:
     """The stream is finished before WeCom stops asking; the rest goes to the response URL, once."""
-    fake = make_fake(0.01)
+    fake = make_fake(0.006)
     async with called_bot(fake, make_settings()):
         message_id = await say(fake)
         question = await until(lambda: take(redis_client))
@@ -401,7 +401,7 @@ async def test_many_questions_keep_the_rate_and_who_had_to_wait_is_told(
     refreshes_count: bool,
 ) -> None:
     """Beyond the rate no stream is opened: the answer comes whole by the response URL as soon as there is room."""
-    fake = make_fake(refreshes_count=refreshes_count)
+    fake = make_fake(0.03, refreshes_count=refreshes_count)
     async with called_bot(fake, make_settings()):
         message_ids = [await say(fake, f"问题 {number}") for number in range(few_a_minute + 2)]
         streams = len(fake.bot_messages(GROUP))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 import time
 from typing import Any
 
@@ -120,9 +121,20 @@ async def test_without_a_server_of_our_own_a_bot_on_this_machine_decides(
 ) -> None:
     """The embedded server serves this machine alone: no bot here, and id and secret can be tried before all starts."""
     settings = make_settings(wecom=wecom_settings(fake), redis={"url": ""})
+    monkeypatch.setattr(doctor, "_bot_runs_here", lambda: False)
     assert (await doctor.findings(settings))[0].is_well
     monkeypatch.setattr(doctor, "_bot_runs_here", lambda: True)
     assert "Redis does not answer" in (await doctor.findings(settings))[0].says
+
+
+async def test_a_bot_on_this_machine_is_recognised() -> None:
+    """By how it was started, whoever did that."""
+    command = [sys.executable, "-c", "import sys; sys.stdin.read()", "-m", "bot", "wecom"]
+    process = await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.PIPE)
+    try:
+        await until(lambda: asyncio.to_thread(doctor._bot_runs_here))
+    finally:
+        await process.communicate(b"")
 
 
 @pytest.mark.parametrize(

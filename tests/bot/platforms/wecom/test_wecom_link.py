@@ -16,7 +16,7 @@ from bot.chat_event import ChatEvent, FeedbackGiven
 from bot.chat_message import ChatMessage
 from bot.inbox import InboxError
 from bot.lock import LockHeldError
-from bot.platform import LinkDeadError, NotConfiguredError
+from bot.platform import LinkDeadError, LinkTakenError, NotConfiguredError
 from bot.platforms.wecom import create, metrics
 from bot.platforms.wecom.sentences import TEXT_ONLY, WELCOME
 from bot.registry import create_platform
@@ -181,6 +181,29 @@ async def test_a_second_instance_ends_this_one_with_a_clear_sentence(
     with pytest.raises(LinkDeadError, match="another instance of this bot has connected"):
         await until_the_bot_ends(fake, make_settings(), "kick")
     assert subscriptions(fake) == 1
+
+
+async def test_of_two_bots_on_two_machines_the_newer_one_has_the_link(
+    fake: FakeWeCom, make_settings: MakeSettings, valkey: ValkeyServer, make_valkey: Callable[[], ValkeyServer]
+) -> None:
+    """Where no lock is shared WeCom itself lets one in: the older bot ends, the newer one answers, nobody tugs."""
+    elsewhere = make_valkey()
+
+    async def serve_until_kicked() -> None:
+        async with linked_bot(fake, make_settings(elsewhere.url)) as older:
+            await newer_came.wait()
+            await asyncio.wait([older], timeout=10)
+
+    newer_came = asyncio.Event()
+    older = asyncio.create_task(serve_until_kicked())
+    await asyncio.to_thread(fake.wait_until_subscribed)
+    async with running_bot(long_connection(fake, settings := make_settings()), settings), answering(valkey.url):
+        await when(fake, lambda: subscriptions(fake) == 2)
+        newer_came.set()
+        with pytest.raises(LinkTakenError, match="another instance of this bot has connected"):
+            await older
+        await answered(fake, await say(fake))
+    assert subscriptions(fake) == 2
 
 
 async def test_a_second_bot_on_this_machine_is_kept_out_by_the_lock(

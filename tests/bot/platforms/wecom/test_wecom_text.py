@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.platforms.wecom.events import EventError, to_feedback, to_message
@@ -112,6 +112,7 @@ def test_a_callback_without_what_each_has_is_refused(broken: dict[str, Any]) -> 
         to_message(GROUP_TEXT | broken, "fennel", {}, 0.0)
 
 
+@settings(max_examples=60, deadline=None)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.text(),

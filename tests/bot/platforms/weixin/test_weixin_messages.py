@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import redis.asyncio
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.chat_event import ChatEvent
@@ -165,6 +165,7 @@ def test_a_quote_stands_below_the_question() -> None:
         assert message.text == expected
 
 
+@settings(max_examples=60, deadline=None)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.text(max_size=5),
