@@ -50,8 +50,9 @@ class Examples:
 def tune(good: Path, bad: Path, base: str, precision: float, plot: Path | None, as_json: bool) -> None:
     """Teach the gate what this team asks, and show what that is worth on questions held back.
 
-    One question a line, or JSON lines, a JSON list or CSV with "question" or "text". The settings stay as they are:
-    what was learned goes to a file of its own in the home folder, and a running worker takes it up by itself.
+    One question a line, or JSON lines, a JSON list or CSV with "question" or "text". What `fennel feedback export`
+    prints serves as both files at once: each takes the verdicts that it is for. The settings stay as they are: what
+    was learned goes to a file of its own in the home folder, and a running worker takes it up by itself.
     """
     settings = load_settings()
     if plot:
@@ -74,7 +75,7 @@ def tune(good: Path, bad: Path, base: str, precision: float, plot: Path | None, 
 def read_examples(good: Path, bad: Path) -> Examples:
     """Both files, without what is empty, there twice, or in both; raises FennelError where too few are left."""
     notes: list[str] = []
-    read = {name: [one for one in read_questions(file) if one] for name, file in (("good", good), ("bad", bad))}
+    read = {name: [one for one in read_questions(file, name) if one] for name, file in (("good", good), ("bad", bad))}
     unique = {name: list(dict.fromkeys(found)) for name, found in read.items()}
     both = set(unique["good"]) & set(unique["bad"])
     if both:

@@ -20,20 +20,21 @@ class QuestionFileError(FennelError):
     """The file cannot be read as questions; the text says why."""
 
 
-def read_questions(file: Path) -> list[str]:
+def read_questions(file: Path, verdict: str = "") -> list[str]:
     """The questions of a file in their order, one for each line or row; a long one is cut to what a chat takes.
 
     `.jsonl`: strings, or objects with "question" or "text"; `.json`: a list of those; `.csv`: the column of that name,
     or the first one; anything else: one question a line. An empty line of text is an empty question.
+    Of rows that say a verdict, as `fennel feedback export` writes them, only those with this one count, unless empty.
     """
     content = _decoded(file)
     suffix = file.suffix.casefold()
     if suffix == ".json":
-        found = list(_of_json(file, content))
+        found = list(_of_json(file, content, verdict))
     elif suffix in (".jsonl", ".ndjson"):
-        found = list(_of_json_lines(file, content))
+        found = list(_of_json_lines(file, content, verdict))
     elif suffix == ".csv":
-        found = list(_of_csv(file, content))
+        found = list(_of_csv(file, content, verdict))
     else:
         found = content.splitlines()
     return [question[:MAX_QUESTION_CHARACTERS].strip() for question in found]
@@ -54,7 +55,7 @@ def _decoded(file: Path) -> str:
         raise QuestionFileError(said) from error
 
 
-def _of_json(file: Path, content: str) -> Iterator[str]:
+def _of_json(file: Path, content: str, verdict: str) -> Iterator[str]:
     try:
         rows = json.loads(content)
     except (ValueError, RecursionError) as error:
@@ -62,10 +63,11 @@ def _of_json(file: Path, content: str) -> Iterator[str]:
     if not isinstance(rows, list):
         raise QuestionFileError(f"{file} holds no list of questions")
     for number, row in enumerate(rows, 1):
-        yield _question_of(file, f"entry {number}", row)
+        if _counts(row, verdict):
+            yield _question_of(file, f"entry {number}", row)
 
 
-def _of_json_lines(file: Path, content: str) -> Iterator[str]:
+def _of_json_lines(file: Path, content: str, verdict: str) -> Iterator[str]:
     for number, line in enumerate(content.splitlines(), 1):
         if not line.strip():
             continue
@@ -73,7 +75,12 @@ def _of_json_lines(file: Path, content: str) -> Iterator[str]:
             row = json.loads(line)
         except (ValueError, RecursionError) as error:
             raise QuestionFileError(f"{file}, line {number}, is no JSON: {error}") from error
-        yield _question_of(file, f"line {number}", row)
+        if _counts(row, verdict):
+            yield _question_of(file, f"line {number}", row)
+
+
+def _counts(row: Any, verdict: str) -> bool:
+    return not verdict or not isinstance(row, dict) or row.get("verdict", verdict) == verdict
 
 
 def _question_of(file: Path, place: str, row: Any) -> str:
@@ -85,7 +92,7 @@ def _question_of(file: Path, place: str, row: Any) -> str:
     return found
 
 
-def _of_csv(file: Path, content: str) -> Iterator[str]:
+def _of_csv(file: Path, content: str, verdict: str) -> Iterator[str]:
     try:
         rows = list(csv.reader(io.StringIO(content, newline=""), strict=True))
     except csv.Error as error:
@@ -94,6 +101,8 @@ def _of_csv(file: Path, content: str) -> Iterator[str]:
         return
     head = [name.strip().casefold() for name in rows[0]]
     column = next((head.index(name) for name in _COLUMNS if name in head), None)
+    judged = head.index("verdict") if column is not None and "verdict" in head else None
     for row in rows if column is None else rows[1:]:
-        if row:
+        other = verdict and judged is not None and row[judged : judged + 1] != [verdict]
+        if row and not other:
             yield row[column or 0] if len(row) > (column or 0) else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 from collections.abc import Sequence
@@ -138,6 +139,20 @@ def test_what_stands_in_both_files_teaches_nothing(tmp_path: Path) -> None:
     examples = read_examples(Path(good), Path(bad))
     assert (examples.good, examples.bad) == (tuple(GOOD[:12]), tuple(BAD[:12]))
     assert len(examples.notes) == 2
+
+
+@pytest.mark.parametrize("form", ["jsonl", "csv"])
+def test_exported_feedback_is_both_files_at_once(tmp_path: Path, form: str) -> None:
+    """Of rows with a verdict, the good ones are good questions and the bad ones bad."""
+    rows = [("good", one) for one in GOOD[:12]] + [("bad", one) for one in BAD[:12]]
+    file = tmp_path / f"feedback.{form}"
+    if form == "csv":
+        with file.open("w", encoding="utf-8", newline="") as out:
+            csv.writer(out).writerows([("at", "verdict", "question"), *(("1", *row) for row in rows)])
+    else:
+        write(file, [json.dumps({"verdict": verdict, "question": one, "answer": "x"}) for verdict, one in rows])
+    examples = read_examples(file, file)
+    assert (examples.good, examples.bad, examples.notes) == (tuple(GOOD[:12]), tuple(BAD[:12]), ())
 
 
 def test_a_hundred_thousand_lines_are_thinned_out(tmp_path: Path) -> None:
