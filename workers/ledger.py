@@ -18,6 +18,7 @@ from rq.job import Job, JobStatus
 from rq.queue import Queue
 from rq.registry import FailedJobRegistry
 from rq.results import Result
+from rq.utils import utcformat
 from rq.worker import BaseWorker
 
 from config.settings import ConversationSettings
@@ -70,18 +71,25 @@ class Ledger:
         """End a job with its answer."""
         job, execution = assignment.job, assignment.execution
         job.ended_at = _now()
-        # What operators see of the result tells how it ended, and nothing of what was said.
-        job._result = {"outcome": final.outcome.value, "total_ms": final.total_ms}
         ttl_s = job.get_result_ttl(names.RESULT_TTL_S)
         with self._connection.pipeline() as pipeline:
-            job._handle_success(
+            # Not by the job's own way, which writes all two dozen fields again, the question compressed among them.
+            status = JobStatus.FINISHED.value
+            pipeline.hset(job.key, mapping={"status": status, "ended_at": utcformat(job.ended_at)})
+            Result.create(
+                job,
+                Result.Type.SUCCESSFUL,
                 ttl_s,
-                pipeline=pipeline,
+                # What operators see tells how it ended, and nothing of what was said.
+                return_value={"outcome": final.outcome.value, "total_ms": final.total_ms},
                 worker_name=self._worker.name,
+                pipeline=pipeline,
                 execution_id=execution.id,
                 execution_started_at=execution.created_at,
                 execution_ended_at=job.ended_at,
             )
+            if ttl_s != 0:
+                job.finished_job_registry.add(job, ttl_s, pipeline)
             job.cleanup(ttl_s, pipeline=pipeline, remove_from_queue=False)
             execution.delete(job=job, pipeline=pipeline)
             self._worker.increment_successful_job_count(pipeline=pipeline)

@@ -549,8 +549,8 @@ def test_rq_still_has_what_the_worker_stands_on() -> None:
     needed = {
         BaseWorker: ["heartbeat", "serialize", "subscribe", "increment_total_working_time", "register_death"],
         Execution: ["create", "delete", "heartbeat", "from_composite_key"],
-        Job: ["_handle_success", "_handle_failure", "prepare_for_execution", "retry", "cleanup", "should_retry"],
-        Result: ["create_failure"],
+        Job: ["finished_job_registry", "_handle_failure", "prepare_for_execution", "retry", "cleanup", "should_retry"],
+        Result: ["create", "create_failure"],
         type(rq_queue(redis.Redis())): ["lmove", "_fetch_dequeued_job", "intermediate_queue_key"],
     }
     missing = [
