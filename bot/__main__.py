@@ -24,6 +24,7 @@ from contract.errors import FennelError
 from health.backoff import pause_s
 from health.parent import end_with_parent
 from health.server import HealthServer
+from health.tracing import start_tracing
 
 STANDALONE = "cli.standalone"
 """Named and not imported: a bot knows no command."""
@@ -72,6 +73,7 @@ def _run_standalone(platform_name: str) -> int:
 def _run(platform_name: str, settings: Settings) -> int:
     """Serve the platform, and tell how that goes; returns the exit code. Raises HealthError."""
     program = supervised_program() or f"bot_{platform_name}"
+    start_tracing(settings, program)
     health = BotHealth(platform_name, program, settings)
     server = HealthServer(program, settings, health.is_alive, health.findings)
     with server if platform_name != "console" else contextlib.nullcontext():

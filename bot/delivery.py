@@ -7,6 +7,7 @@ at whatever moment, the next one goes on in the same message.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Coroutine
 
@@ -23,9 +24,10 @@ from bot.platform import Platform, Reply, SendAmbiguousError, SendLaterError, Se
 from bot.reply_slot import AtStep, ReplySlot, go_on
 from bot.send_state import SendStage, SendState, SendStates
 from contract import names
-from contract.answer import Outcome, PartialAnswer
+from contract.answer import FinalAnswer, Outcome, PartialAnswer
 from contract.question import Question
 from contract.wire import WireError
+from health.tracing import record_question, record_span
 
 MAX_IN_HAND = 256
 """Ends that are being shown at a time; the others stay in the stream."""
@@ -180,6 +182,7 @@ class Delivery:
         if stage is SendStage.DONE:
             metrics.shown.labels(self._platform.name, outcome.value).inc()
             log.info("shown", question=entry.question.id, outcome=outcome.value, total_ms=entry.final.total_ms)
+            _trace(entry.question, entry.final)
         else:
             metrics.sends_refused.labels(self._platform.name).inc()
         return True
@@ -244,3 +247,11 @@ def _is_shown(state: SendState, outcome: Outcome) -> bool:
     if outcome is Outcome.WITHDRAWN:
         return state.shown == outcome
     return state.shown in (outcome, Outcome.ANSWERED, Outcome.WITHDRAWN)
+
+
+def _trace(question: Question, final: FinalAnswer) -> None:
+    """The question has come to its end, which somebody sees now."""
+    now_s = time.time()
+    attributes = {"platform": question.platform, "outcome": final.outcome.value}
+    record_span(question.id, "deliver", question.accepted_at_s + final.total_ms / 1000, now_s, **attributes)
+    record_question(question.id, question.accepted_at_s, now_s, **attributes)

@@ -29,6 +29,7 @@ from bot.phrases import phrase
 from bot.plain_text import clean, language_of
 from contract.answer import Outcome
 from contract.question import Question, question_id
+from health.tracing import record_span
 
 EDIT_WITHIN_S = 15.0
 """A question that is edited later than this keeps the answer to its first text."""
@@ -177,6 +178,7 @@ class Reception:
 
     async def _accept(self, question: Question) -> None:
         acceptance = await self.inbox.accept(question)
+        record_span(question.id, "take in", question.accepted_at_s, time.time(), what=acceptance.what)
         metrics.accepted.labels(question.platform, acceptance.what).inc()
         log.info("taken in", question=question.id, what=acceptance.what, before=acceptance.before)
         if acceptance.what in ("queued", "waiting"):

@@ -239,6 +239,12 @@ class WeixinSettings(Section):
     base_url: str = Field(pattern=r"^https?://\S+$")
 
 
+class TracingSettings(Section):
+    """Where traces go."""
+
+    endpoint: str = Field(pattern=r"^(https?://\S+)?$")
+
+
 class DashboardSettings(Section):
     """RQ's dashboard, a program of others."""
 
@@ -288,6 +294,7 @@ class Settings(BaseSettings):
     weixin: WeixinSettings
     health: HealthSettings
     dashboard: DashboardSettings
+    tracing: TracingSettings
     log: LogSettings
 
     @classmethod

@@ -9,6 +9,7 @@ from config.logging import configure_logging
 from config.settings import load_settings, supervised_program
 from contract.errors import FennelError
 from health.parent import end_with_parent
+from health.tracing import start_tracing
 
 
 def main() -> int:
@@ -19,6 +20,7 @@ def main() -> int:
     try:
         settings = load_settings()
         configure_logging(settings.log, secrets=settings.secrets)
+        start_tracing(settings, arguments.name)
         if supervised_program():
             end_with_parent()
         # Imported here, so that a wrong setting is told at once.

@@ -13,6 +13,7 @@ import structlog
 from config.settings import WorkerSettings
 from contract.answer import FinalAnswer, Outcome
 from contract.turn import Turn
+from health.tracing import record_span
 from workers import metrics
 from workers.assignment import Assignment, StopReason
 from workers.ledger import Ledger
@@ -96,6 +97,7 @@ class Finisher:
     def _write_answer(self, assignment: Assignment, final: FinalAnswer, turn: Turn | None) -> None:
         self._ledger.finish(assignment, final, turn)
         metrics.count_answer(final)
+        _trace(assignment, final)
         log.info(
             "a question was answered",
             question=assignment.question.id,
@@ -131,6 +133,15 @@ class Finisher:
         end = assignment.question, _end_of(assignment, Outcome.FAILED)
         self._ledger.fail(assignment.job, assignment.execution, reason, end)
         metrics.answers.labels(Outcome.FAILED.value).inc()
+
+
+def _trace(assignment: Assignment, final: FinalAnswer) -> None:
+    """From accepted to begun, to the first text, to the last."""
+    accepted_at_s, question_id = assignment.question.accepted_at_s, assignment.question.id
+    begun, first, last = (accepted_at_s + ms / 1000 for ms in (final.queued_ms, final.first_text_ms, final.total_ms))
+    record_span(question_id, "wait in the queue", accepted_at_s, begun)
+    record_span(question_id, "find and read", begun, first)
+    record_span(question_id, "write", first, last, outcome=final.outcome.value)
 
 
 def _end_of(assignment: Assignment, outcome: Outcome) -> FinalAnswer:
