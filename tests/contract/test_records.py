@@ -144,3 +144,19 @@ def test_question_ids_are_the_same_for_the_same_message_and_differ_for_others(
 def test_the_outcome_is_a_word_on_the_wire() -> None:
     """Whoever reads Redis by hand sees how a question ended."""
     assert '"outcome":"not_found"' in FinalAnswer("q", Outcome.NOT_FOUND).to_wire()
+
+
+@pytest.mark.parametrize(
+    ("record", "added"),
+    [
+        (Question("q", "chat", "t", "c", "h", "m", "a", "A", "x", "en", 1.0, 1.0), {"heard"}),
+        (FinalAnswer("{}", Outcome.ANSWERED, "x"), {"versions", "mentions"}),
+        (Turn("q", "a", "A", "x", "y", 1.0), {"place", "tokens"}),
+    ],
+)
+def test_a_record_of_an_older_program_is_read(record: WireRecord, added: set[str]) -> None:
+    """What was added to a record since has a default, so that workers and bots need not be restarted at once."""
+    body = json.loads(record.to_wire())
+    assert added <= set(body)
+    older = {name: value for name, value in body.items() if name not in added}
+    assert type(record).from_wire(json.dumps(older)) == record
