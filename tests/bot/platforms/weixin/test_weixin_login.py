@@ -92,6 +92,16 @@ async def test_nobody_who_scans_ends_the_login_with_a_sentence(fake: FakeWeCom) 
         await logging_in
 
 
+async def test_a_stop_while_nobody_has_scanned_ends_the_bot(fake: FakeWeCom, make_settings: MakeSettings) -> None:
+    """Ctrl-C at the code is a clean stop, and leaves no login behind."""
+    settings = make_settings()
+    sessions = SessionFile(settings.home / "weixin" / "session.json")
+    platform = Weixin(sessions, login_at(fake, io.StringIO()), settings.redis_url, TIMES)
+    async with running_bot(platform, settings):
+        await when(fake, lambda: calls(fake, "get_bot_qrcode"))
+    assert sessions.load() is None
+
+
 async def test_digits_that_the_phone_shows_are_asked_for(fake: FakeWeCom) -> None:
     """Wrong digits are asked for again, right ones confirm the login."""
     given = iter(["11", "42"])
