@@ -13,6 +13,7 @@ from contract.answer import Outcome
 from contract.question import Question
 from workers.engine.supervisor import EngineSupervisor
 from workers.facts import FactSource, facts_of
+from workers.gate import COMPARED_HITS
 from workers.gates.learned import GateModels, LearnedGate, wording_embedder
 from workers.knowledge.embedder import Embedder
 from workers.knowledge.retriever import Retriever, ScoredPassage
@@ -96,7 +97,7 @@ def _figures(
 def _is_grounded(retriever: Retriever, line: Line, answer: PipelineAnswer) -> bool:
     """Whether each number and name of the answer stands in a passage that it cites, looked up anew."""
     cited = {(one.title, one.source) for one in answer.citations}
-    hits = retriever.search(line.text, 64, (line.product,))
+    hits = retriever.search(line.text, COMPARED_HITS, (line.product,))  # as the pipeline does
     passages = [hit.passage for hit in hits if (hit.passage.label, hit.passage.source) in cited]
     source = FactSource("\n".join(f"{passage.label}\n{passage.text}" for passage in passages))
     return not source.missing(facts_of(answer.text))
