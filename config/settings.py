@@ -84,7 +84,7 @@ class WorkerSettings(Section):
 class EngineSettings(Section):
     """The language model."""
 
-    kind: Literal["transformers", "echo"]
+    kind: Literal["transformers", "openai", "hybrid", "echo"]
     model: str = Field(min_length=1)
     device: Literal["auto", "cpu", "cuda"]
     dtype: Literal["auto", "float32", "bfloat16", "float16", "int8"]
@@ -93,6 +93,25 @@ class EngineSettings(Section):
     max_new_tokens: int = Field(ge=1)
     start_timeout_s: float = Field(gt=0)
     step_timeout_s: float = Field(gt=0)
+    remote_urls: list[Annotated[str, Field(pattern=r"^https?://[^\s@]+$")]]
+    remote_key: SecretStr
+    remote_model: str
+    remote_timeout_s: float = Field(gt=0)
+    remote_retries: int = Field(ge=0, le=20)
+    remote_requests_per_minute: int = Field(ge=0)
+    remote_tokens_per_minute: int = Field(ge=0)
+    remote_price: float = Field(ge=0)
+    remote_price_new: float = Field(ge=0)
+    hybrid_first: Literal["local", "remote"]
+    hybrid_in_hand: int = Field(ge=1)
+
+    @field_validator("remote_urls")
+    @classmethod
+    def _somewhere(cls, urls: list[str], info: ValidationInfo) -> list[str]:
+        kind = info.data.get("kind")
+        if kind in ("openai", "hybrid") and not urls:
+            raise ValueError(f"engine.kind={kind} needs the address of a server, such as [\"http://gpu-host:8000/v1\"]")
+        return urls
 
 
 class KnowledgeSettings(Section):
@@ -482,6 +501,6 @@ def _sentence(error: ValidationError) -> str:
     if first["type"] == "extra_forbidden":
         return f"{name} is no setting of Fennel; config/fennel.toml lists them all"
     # A secret's value must not reach a log, even where it is wrong.
-    secret = any(word in path[-1] for word in ("token", "secret", "key", "url"))
+    secret = any(word in part for part in path[1:] for word in ("token", "secret", "key", "url"))
     shown = "(not shown)" if secret else repr(first["input"])
     return f"{name}={shown} cannot be used: {first['msg'][0].lower()}{first['msg'][1:]}"

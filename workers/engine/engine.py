@@ -51,7 +51,8 @@ class GenerationEvent:
 
     The texts of a request's events, joined, are its answer; a character is never cut in two.
     `error` is a sentence where `finish` is "error" or "too_long"; "too_long" is for a prompt beyond the engine's limit,
-    and `prompt_tokens` says by how much.
+    and `prompt_tokens` says by how much. `cost`: what a remote server takes for the whole answer, in the currency of
+    the settings' prices, told at the end.
     """
 
     id: str
@@ -60,6 +61,7 @@ class GenerationEvent:
     error: str = ""
     prompt_tokens: int = 0
     new_tokens: int = 0
+    cost: float = 0.0
 
 
 def fault_of(request: GenerationRequest) -> str:

@@ -19,6 +19,9 @@ class EngineMetrics:
         self.waiting = Gauge("fennel_engine_waiting", "Prompts taken and not begun", registry=registry)
         self.prompt_tokens = Counter("fennel_engine_prompt_tokens", "Tokens of prompts taken", registry=registry)
         self.new_tokens = Counter("fennel_engine_new_tokens", "Tokens of answers written", registry=registry)
+        self.cost = Counter(
+            "fennel_engine_cost", "What remote servers take for answers, by the settings' prices", registry=registry
+        )
         self.generations = Counter(
             "fennel_engine_generations", "Answers ended, by how they ended", ["finish"], registry=registry
         )

@@ -298,12 +298,13 @@ class EngineSupervisor:
         for generation, event in pairs:
             if generation is None:
                 continue
-            if event.prompt_tokens and not generation.prompt_tokens:
-                self._metrics.prompt_tokens.inc(event.prompt_tokens)
             new_tokens = max(0, event.new_tokens - generation.new_tokens)
             self._new_tokens += new_tokens
             self._metrics.new_tokens.inc(new_tokens)
             if event.finish:
+                # At the end: before it, the count of a remote answer is an estimate.
+                self._metrics.prompt_tokens.inc(event.prompt_tokens or generation.prompt_tokens)
+                self._metrics.cost.inc(event.cost)
                 self._metrics.generations.labels(event.finish).inc()
             generation.feed(event)
 

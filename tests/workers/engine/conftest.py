@@ -25,6 +25,17 @@ def engine_settings(**changes: object) -> EngineSettings:
         "max_new_tokens": 200,
         "start_timeout_s": 60.0,
         "step_timeout_s": 30.0,
+        "remote_urls": [],
+        "remote_key": "",
+        "remote_model": "",
+        "remote_timeout_s": 20.0,
+        "remote_retries": 2,
+        "remote_requests_per_minute": 0,
+        "remote_tokens_per_minute": 0,
+        "remote_price": 0.0,
+        "remote_price_new": 0.0,
+        "hybrid_first": "local",
+        "hybrid_in_hand": 2,
     }
     return EngineSettings.model_validate(values | changes)
 

@@ -2,6 +2,8 @@
 
 FACTORIES = {
     "transformers": "workers.engine.engines.transformers:TransformersEngine",
+    "openai": "workers.engine.engines.openai:OpenAIEngine",
+    "hybrid": "workers.engine.engines.hybrid:HybridEngine",
     "echo": "workers.engine.engines.echo:EchoEngine",
 }
 """Where the engine of each `engine.kind` stands; as text, since importing it here would import torch."""

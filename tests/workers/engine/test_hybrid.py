@@ -1,0 +1,108 @@
+"""Two engines as one: who answers what, and what becomes of the other's failures."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.openai.server import KEY, MODEL, OpenAIServer
+from tests.workers.engine.conftest import engine_settings, request
+from workers.engine.engine import GenerationEvent, GenerationRequest
+from workers.engine.engines.echo import EchoEngine
+from workers.engine.engines.hybrid import HybridEngine
+from workers.engine.remote import endpoints
+
+MakeEngine = Callable[..., HybridEngine]
+
+
+@pytest.fixture
+def server() -> Iterator[OpenAIServer]:
+    """The remote half."""
+    server = OpenAIServer()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def make_engine(server: OpenAIServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeEngine]:
+    """Builds loaded engines whose local half is echo."""
+    monkeypatch.setattr(endpoints, "PAUSE_S", 0.01)
+    engines: list[HybridEngine] = []
+
+    def make(**changes: object) -> HybridEngine:
+        remote: dict[str, object] = {"remote_urls": [server.url], "remote_key": KEY, "remote_model": MODEL}
+        settings = engine_settings(kind="hybrid", **(remote | changes))
+        engine = HybridEngine(settings, tmp_path, 8, make_local=EchoEngine)
+        engines.append(engine)
+        engine.load(lambda what, share: None)
+        server.asked.clear()
+        return engine
+
+    yield make
+    for engine in engines:
+        engine.close()
+
+
+def run(engine: HybridEngine, *requests: GenerationRequest) -> dict[str, list[GenerationEvent]]:
+    events: dict[str, list[GenerationEvent]] = {}
+    for one in requests:
+        engine.add(one)
+    while engine.busy:
+        for event in engine.step():
+            events.setdefault(event.id, []).append(event)
+    return events
+
+
+def answers(events: dict[str, list[GenerationEvent]]) -> dict[str, str]:
+    """The texts, all of which must have come to their end."""
+    assert {ended[-1].finish for ended in events.values()} == {"stop"}
+    return {one: "".join(event.text for event in ended) for one, ended in events.items()}
+
+
+def eight() -> list[GenerationRequest]:
+    return [request(f"question number {n}", id=str(n)) for n in range(8)]
+
+
+@pytest.mark.parametrize(("first", "at_server"), [("local", 6), ("remote", 2)])
+def test_the_other_takes_what_is_too_much(
+    make_engine: MakeEngine, server: OpenAIServer, first: str, at_server: int
+) -> None:
+    """With two in hand the first leaves the rest to the other; when it has answered, it takes new ones again."""
+    engine = make_engine(hybrid_first=first, hybrid_in_hand=2)
+    for _ in range(2):
+        server.asked.clear()
+        assert answers(run(engine, *eight())) == {str(n): f"question number {n}" for n in range(8)}
+        assert len(server.asked) == at_server
+
+
+@pytest.mark.parametrize("first", ["local", "remote"])
+def test_without_a_server(make_engine: MakeEngine, server: OpenAIServer, first: str) -> None:
+    """A server that is gone, from the start or later, costs no answer."""
+    engine = make_engine(hybrid_first=first, remote_retries=0)
+    server.stop()
+    assert len(answers(run(engine, *eight()))) == 8
+    assert len(answers(run(make_engine(hybrid_first=first, remote_retries=0), *eight()))) == 8
+
+
+def test_a_failure_behind_the_first_text_stays_one(make_engine: MakeEngine) -> None:
+    """What has been shown of a remote answer is not followed by a local one."""
+    events = run(make_engine(hybrid_first="remote"), request("one two three four fault:cut"))["q"]
+    assert events[-1].finish == "error"
+    assert "".join(event.text for event in events).count("one") == 1
+
+
+@pytest.mark.parametrize("first", ["local", "remote"])
+def test_cancels_wherever_it_is(make_engine: MakeEngine, server: OpenAIServer, first: str) -> None:
+    """A cancelled request ends at the next step on either side, and its place is free again."""
+    server.delay_s = 0.01
+    engine = make_engine(hybrid_first=first, hybrid_in_hand=1)
+    for number in range(2):
+        engine.add(request("a word " * 60, id=str(number)))
+    engine.step()
+    for number in range(2):
+        engine.cancel(str(number))
+    assert {(event.id, event.finish) for event in engine.step()} == {("0", "cancelled"), ("1", "cancelled")}
+    assert not engine.busy
+    server.asked.clear()
+    assert answers(run(engine, request("well"))) == {"q": "well"}
+    assert len(server.asked) == (first == "remote")

@@ -1,0 +1,1 @@
+"""What the engine of remote servers is made of. Nothing here imports torch."""
