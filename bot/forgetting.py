@@ -134,6 +134,10 @@ class Forgetting:
                 names.shown_key(question.id),
                 names.why_key(question.id),
                 names.job_key(question.id),
+                # What these platforms' bots note of an answer while it is shown.
+                names.wecom_answer_key(question.id),
+                names.wecom_polled_key(question.id),
+                names.weixin_answer_key(question.id),
                 names.last_shown_to_key(question.place, question.asker),
             )
             step.zrem(names.HISTORY_KEY, question.id)
@@ -148,6 +152,10 @@ class Forgetting:
             for message_id, said in (await self._redis.hgetall(key)).items():
                 if json.loads(said).get("sender") == self._person:
                     await self._redis.hdel(key, message_id)
+        async for key in self._scan(names.displeased_key(place)):
+            for whose in await self._redis.smembers(key):
+                if str(whose).endswith(f":{self._person}"):
+                    await self._redis.srem(key, str(whose))
         for pattern in (
             names.bucket_key("person", f"{place}:{person}"),
             names.notice_key(place, person),

@@ -33,6 +33,9 @@ async def lived_through(client: redis.asyncio.Redis, question: Question) -> None
         step.zrem(names.open_key("chat"), question.id)
         step.rpush(names.turns_key(question.conversation), turn.to_wire())
         History(client, 1).add(step, question, echo(question))
+        step.sadd(names.displeased_key(question.conversation), f"{question.id}:u-ann", f"{question.id}:u-bob")
+        step.set(names.wecom_answer_key(question.id), f"kept: {question.text}")
+        step.set(names.notice_key(question.place, question.asker), question.id)
         await step.execute()
     await FeedbackBook(client, 1).note(FeedbackGiven("chat", question.id, "u-judge", "bad", question.asked_at_s, "no"))
 
