@@ -15,7 +15,14 @@ import redis.asyncio
 from tests.valkey import ValkeyServer
 
 # What takes a minute is begun first, or the last of several test processes ends a minute after the others.
-LONGEST_FIRST = ("test_smollm2.py", "test_stack.py", "test_run.py", "test_up_refuses.py", "test_worker.py")
+LONGEST_FIRST = (
+    "test_smollm2.py",
+    "test_stack.py",
+    "test_run.py",
+    "test_transformers_serve.py",
+    "test_up_refuses.py",
+    "test_worker.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
