@@ -5,7 +5,6 @@ Sees interfaces only: no Redis, no RQ, no torch.
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Collection, Sequence, Set
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from workers.capability import Capability, capability_of
 from workers.engine.engine import GenerationRequest
 from workers.engine.generation import Generation, PromptTooLongError
 from workers.evidence import Evidence, rank
+from workers.follow_up import MAX_NEW_TOKENS, SHORT_WORDS, leans, rewriting_turns, stand_alone, usable
 from workers.gate import COMPARED_HITS, Decision, Gate
 from workers.grounding import Grounding, ends_sentence
 from workers.knowledge.base import DEFAULT_BASE
@@ -31,13 +31,6 @@ from workers.prompt import build_prompt, unfenced
 _EXPLAINED = 8  # passages that `fennel why` shows
 _FIRST_TEXT_SHARE = 4  # until the first text, the answer is looked at this much oftener
 _PROMPT_SHARES = (1.0, 0.6, 0.3)
-_SHORT_WORDS = 5
-_LEANS_ON_THREAD = re.compile(
-    r"^\W*(?:and|but|so|then|also|or|what about|how about)\b|"
-    r"\b(?:it|its|they|them|their|that|this|those|these|there)\b|"
-    r"^\W*(?:那|那么|然后|还有|但是|如果)|[它他她]|这个|那个|这些|那些|这样|上面|前者|后者|呢\W*$",
-    re.IGNORECASE,
-)
 
 Generate = Callable[[GenerationRequest], Generation]
 BasesOf = Callable[[str], Collection[str]]
@@ -89,7 +82,7 @@ class Pipeline:
         Raises EngineError where the engine fails and KnowledgeError where the index does.
         """
         bases = self._bases_of(f"{question.platform}:{question.tenant}:{question.channel}")
-        found = self._find(question.text, turns, bases)
+        found = self._find(question, turns, bases, generate)
         refusal = _refusal(question, found.decision)
         if refusal:
             why = self._why(question, found, refusal, frozenset(), "nobody")
@@ -134,17 +127,35 @@ class Pipeline:
             ),
         )
 
-    def _find(self, text: str, turns: Sequence[Turn], bases: Collection[str]) -> _Found:
-        """Search for the question alone, or with the one before it where it cannot be understood alone."""
-        alone = self._search(text, turns, bases)
+    def _find(self, question: Question, turns: Sequence[Turn], bases: Collection[str], generate: Generate) -> _Found:
+        """Search for the question alone, or for what it means in its thread where it cannot be understood alone."""
+        alone = self._search(question.text, turns, bases)
         if not turns or alone.decision.verdict == "small_talk":
             return alone
-        leans = bool(_LEANS_ON_THREAD.search(text))
-        short = size_words(text) <= _SHORT_WORDS
-        if not leans and not (short and alone.decision.verdict == "not_found"):
+        short = size_words(question.text) <= SHORT_WORDS
+        if not leans(question.text) and not (short and alone.decision.verdict == "not_found"):
             return alone
-        together = self._search(f"{turns[-1].question} {text}", turns, bases)
+        together = self._search(self._whole(question, turns, generate), turns, bases)
         return together if together.decision.score > alone.decision.score else alone
+
+    def _whole(self, question: Question, turns: Sequence[Turn], generate: Generate) -> str:
+        """The question in its thread: by rule, and where the rule is not sure by a model that is able to."""
+        whole = stand_alone(question.text, turns)
+        language: Language = "zh" if question.language == "zh" else "en"
+        if whole.sure or not self._capability.reads_closely or language not in self._capability.languages:
+            return whole.text
+        prompt = rewriting_turns(question.text, language, turns)
+        generation = generate(GenerationRequest(f"{question.id}-whole", prompt, MAX_NEW_TOKENS))
+        try:
+            while not generation.wait(self._settings.worker.partial_interval_s):
+                pass
+            return usable(generation.result(), question.text, turns) or whole.text
+        except PromptTooLongError:
+            return whole.text
+        except BaseException:
+            # Nobody will read it any more: a time limit, or a stop.
+            generation.cancel()
+            raise
 
     def _search(self, text: str, turns: Sequence[Turn], bases: Collection[str]) -> _Found:
         hits = self._retriever.search(text, max(COMPARED_HITS, self._settings.knowledge.passages), bases)
