@@ -17,6 +17,9 @@ import redis
 
 from cli.overview import look
 from config.settings import CHECKOUT, Settings, load_settings
+from contract import names
+from contract.answer import FinalAnswer
+from contract.question import Question
 
 BIN = Path(sys.executable).parent
 TIMEOUT_S = 90
@@ -83,6 +86,14 @@ class StackHome:
             stopped = self.fennel("down")
             assert stopped.returncode == 0, stopped.stderr
         shutil.rmtree(self.folder)
+
+
+def ends(home: StackHome) -> list[str]:
+    """The ids of the questions that have an end, once for each end."""
+    with home.redis() as client:
+        entries = client.xrange(names.answers_stream("test"))
+    finals = [FinalAnswer.from_wire(fields["final"]) for _, fields in entries]
+    return sorted(Question.from_wire(final.question).id for final in finals)
 
 
 @contextmanager

@@ -14,9 +14,7 @@ import psutil
 import pytest
 
 from contract import names
-from contract.answer import FinalAnswer
-from contract.question import Question
-from tests.cli.stack_home import BIN, StackHome, stack_home
+from tests.cli.stack_home import BIN, StackHome, ends, stack_home
 from tests.cli.terminal_chat import TOUCHED, chat_once
 from tests.workers.questions import ask
 
@@ -62,14 +60,6 @@ def wait_until(condition: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
-def finals(home: StackHome) -> list[str]:
-    """The ids of the questions that have an end, once for each end."""
-    with home.redis() as client:
-        entries = client.xrange(names.answers_stream("test"))
-    ends = [FinalAnswer.from_wire(fields["final"]) for _, fields in entries]
-    return sorted(Question.from_wire(end.question).id for end in ends)
-
-
 def test_ctrl_c_under_load_drains_and_loses_nothing(home: StackHome) -> None:
     """What is in hand is finished, the rest waits in the queue, and the next start ends each question once."""
     with foreground(home, FENNEL_WORKER__MAX_IN_FLIGHT="2") as process:
@@ -82,8 +72,8 @@ def test_ctrl_c_under_load_drains_and_loses_nothing(home: StackHome) -> None:
     assert process.returncode == 0, rest
     assert "Traceback" not in rest
     with foreground(home) as process:
-        wait_until(lambda: len(finals(home)) >= len(asked))
-        assert finals(home) == asked
+        wait_until(lambda: len(ends(home)) >= len(asked))
+        assert ends(home) == asked
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=WITHIN_S)
     assert process.returncode == 0
