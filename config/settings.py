@@ -117,7 +117,7 @@ class EngineSettings(Section):
 class KnowledgeSettings(Section):
     """How documents are cut and found."""
 
-    embedder: Literal["use-multilingual"]
+    embedder: str = Field(min_length=1)
     reranker: Literal["none", "sentences"]
     postgres_url: SecretStr
     max_file_mb: int = Field(ge=1)

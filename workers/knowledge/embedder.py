@@ -37,9 +37,14 @@ class Embedder(ABC):
 
 
 def open_embedder(name: str) -> Embedder:
-    """The embedder of the setting knowledge.embedder; its module is imported now, its weights later."""
+    """The embedder of the setting knowledge.embedder; its module is imported now, its weights later.
+
+    A name that no bundled embedder has is that of a model of transformers.
+    """
     if name == "use-multilingual":
         from workers.knowledge.embedders.use_multilingual import UseMultilingual
 
         return UseMultilingual()
-    raise ValueError(f"no embedder is called {name!r}")
+    from workers.knowledge.embedders.transformers_model import TransformersEmbedder
+
+    return TransformersEmbedder(name)

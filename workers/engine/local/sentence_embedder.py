@@ -1,0 +1,71 @@
+"""A sentence-embedding model of transformers, in a process of its own: torch is imported here for the first time."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Sequence
+from multiprocessing.connection import Connection
+
+import numpy as np
+import torch
+from transformers import AutoModel, AutoTokenizer
+
+_MAX_TOKENS = 512
+_BATCH = 16
+
+
+class SentenceEmbedder:
+    """The mean of the last layer over a text's tokens, made to length 1."""
+
+    def __init__(self, model: str, threads: int) -> None:
+        torch.set_num_threads(threads or max(1, (os.cpu_count() or 2) - 1))
+        self._device = "cuda" if torch.cuda.is_available() else "cpu"
+        self._tokenizer = AutoTokenizer.from_pretrained(model)
+        self._model = AutoModel.from_pretrained(model).to(self._device).eval()
+        self.dimensions = int(self._model.config.hidden_size)
+        self._max_tokens = min(
+            _MAX_TOKENS, int(getattr(self._model.config, "max_position_embeddings", _MAX_TOKENS)) - 2
+        )
+
+    def embed(self, texts: Sequence[str]) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
+        """One row for each text."""
+        rows = np.zeros((len(texts), self.dimensions), np.float32)
+        with torch.inference_mode():
+            for start in range(0, len(texts), _BATCH):
+                batch = self._tokenizer(
+                    list(texts[start : start + _BATCH]),
+                    padding=True,
+                    truncation=True,
+                    max_length=self._max_tokens,
+                    return_tensors="pt",
+                ).to(self._device)
+                hidden = self._model(**batch).last_hidden_state.float()
+                mask = batch["attention_mask"][..., None].float()
+                mean = (hidden * mask).sum(1) / mask.sum(1).clamp(min=1.0)
+                rows[start : start + len(mean)] = torch.nn.functional.normalize(mean, dim=1).cpu().numpy()
+        return rows
+
+    def count_tokens(self, text: str) -> int:
+        """Without the marks of begin and end."""
+        return len(self._tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+
+
+def serve(model: str, threads: int, pipe: Connection) -> None:
+    """Load the model, tell its dimensions, then answer until the pipe ends; an error is sent as its sentence."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when this ends
+    try:
+        embedder = SentenceEmbedder(model, threads)
+    except (OSError, ValueError, RuntimeError, ImportError) as error:
+        pipe.send(("failed", str(error).strip().split("\n")[0]))
+        return
+    pipe.send(("ready", embedder.dimensions))
+    while True:
+        try:
+            action, value = pipe.recv()
+        except EOFError:
+            return
+        try:
+            pipe.send(("done", embedder.embed(value) if action == "embed" else embedder.count_tokens(value)))
+        except (RuntimeError, ValueError) as error:
+            pipe.send(("failed", str(error).strip().split("\n")[0]))
