@@ -41,15 +41,16 @@ _SMALL_WORDS = 60
 def main() -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--files", type=int, default=10_000)
+    parser.add_argument("--rounds", type=int, default=3, help="of adding; 0: only sync")
+    parser.add_argument("--files", type=int, default=10_000, help="to sync; 0: only add")
     asked = parser.parse_args()
     embedder = open_embedder(load_settings().knowledge.embedder)
     embedder.embed(["ready"])
     with tempfile.TemporaryDirectory() as folder:
-        adding = _adding(Path(folder), embedder, asked.rounds)
-        syncing = _syncing(Path(folder), embedder, asked.files) if asked.files else {}
-    write_results("ingest", {"embedder": embedder.id, "adding": adding, "syncing": syncing})
+        if asked.rounds:
+            write_results("ingest", {"embedder": embedder.id, **_adding(Path(folder), embedder, asked.rounds)})
+        if asked.files:
+            write_results("sync", {"embedder": embedder.id, **_syncing(Path(folder), embedder, asked.files)})
 
 
 def _adding(folder: Path, embedder: Embedder, rounds: int) -> dict[str, float]:
@@ -178,7 +179,8 @@ def _copy_examples(docs: Path, copies: int) -> None:
 
 def _write_many(docs: Path, files: int) -> None:
     chance = random.Random(7)
-    words = (EXAMPLES / "handbook" / "en" / "vpn.md").read_text().split()
+    text = (EXAMPLES / "handbook" / "en" / "vpn.md").read_text()
+    words = [word for word in text.split() if word.isalnum()]
     for number in range(files):
         path = docs / f"{number % 100:02}" / f"page{number}.md"
         path.parent.mkdir(parents=True, exist_ok=True)
