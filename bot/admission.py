@@ -68,7 +68,8 @@ for at, bucket in ipairs(buckets) do
     redis.call('PEXPIRE', bucket[2], window)
   end
 end
-redis.call('SET', admitted, '1', 'EX', admitted_ttl)
+-- Nothing is written where nothing was charged: a write waits for the disk.
+if next(left) or is_bot == '1' then redis.call('SET', admitted, '1', 'EX', admitted_ttl) end
 return let()
 """
 
