@@ -188,7 +188,7 @@ def test_down_under_load_drains_in_order_loses_nothing_and_twice_is_fine() -> No
     with stack_home(FENNEL_WORKER__MAX_IN_FLIGHT="2") as home:
         assert home.fennel("up", "--wait").returncode == 0
         with home.redis() as client:
-            asked = sorted(ask(client, f"What is number {number}?").id for number in range(150))
+            asked = sorted(ask(client, f"What is number {number}?").id for number in range(60))
             wait_until(lambda: client.xlen(names.answers_stream("test")) > 0)
         down, again = home.fennel("down"), home.fennel("down")
         status = home.fennel("status")
