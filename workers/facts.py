@@ -37,7 +37,8 @@ _IDENTIFIER = re.compile(
     r")(?![A-Za-z0-9_])",
     re.ASCII,
 )
-_CAPITALISED = re.compile(r"[A-Z][a-z]+(?:'s)?")
+# The whole word: PyTorch is one name, and no "Torch" behind a "Py".
+_CAPITALISED = re.compile(r"(?<![A-Za-z0-9])[A-Z][A-Za-z]*[a-z][A-Za-z]*(?:'s)?")
 _SENTENCE_START = re.compile(r"(?:^|[.!?:]\s+|\n\s*(?:[-*]\s+|\d+[.)]\s+)?|[\"“(])$")
 _QUOTED = re.compile(r"“([^”]{2,80})”|\"([^\"]{2,80})\"|`([^`]{1,80})`|「([^」]{2,80})」|《([^》]{2,80})》")
 _LONG_NAME = 5  # a shorter one stands inside other words by accident

@@ -53,3 +53,11 @@ def test_the_same_fact_in_another_writing_is_the_same(claim: str, text: str) -> 
 def test_a_fact_that_does_not_stand_there_is_missing(claim: str, text: str, missing: list[str]) -> None:
     """Another number, another name and other quoted words are seen, also where parts of them are the same."""
     assert FactSource(text).missing(facts_of(claim)) == missing
+
+
+@pytest.mark.parametrize("name", ["PyTorch", "LoRa", "GHz", "PoE", "NavSatFix", "SDKs", "OpenAI"])
+def test_a_name_with_capitals_inside_is_one_name(name: str) -> None:
+    """It stands where the whole word stands, in English and between Chinese characters, and nowhere else."""
+    for text in (f"We use {name} here.", f"这里用{name}来做。"):
+        assert FactSource(text).missing(facts_of(text)) == []
+    assert FactSource("We use nothing of the kind.").missing(facts_of(f"We use {name} here."))
