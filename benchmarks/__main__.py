@@ -14,6 +14,7 @@ COMMANDS = [
     ["benchmarks.engine"],
     ["benchmarks.injection"],
     ["benchmarks.quality"],
+    ["benchmarks.retrieval", "--passages", "100000"],
     ["benchmarks.ingest"],
 ]
 

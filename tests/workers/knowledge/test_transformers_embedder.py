@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -63,6 +64,20 @@ def test_a_model_of_transformers_embeds_in_a_process_of_its_own(model: Path) -> 
     seen = "import sys, workers.knowledge.embedders.transformers_model as m; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", seen], cwd=CHECKOUT, check=True, capture_output=True, text=True)
     assert done.stdout.strip() == "False"
+
+
+def test_how_a_vector_is_taken_is_the_models_word(model: Path, tmp_path: Path) -> None:
+    """A model that names its first token's vector gives that one, which is not the mean of all."""
+    shutil.copytree(model, tmp_path / "first")
+    (tmp_path / "first" / "1_Pooling").mkdir()
+    (tmp_path / "first" / "1_Pooling" / "config.json").write_text(json.dumps({"pooling_mode_cls_token": True}))
+    vectors = []
+    for folder in (model, tmp_path / "first"):
+        embedder = TransformersEmbedder(str(folder), threads=1)
+        vectors.append(embedder.embed(["red tide gauge"])[0])
+        embedder.close()
+    assert np.linalg.norm(vectors[1]) == pytest.approx(1.0, abs=1e-5)
+    assert abs(vectors[0] - vectors[1]).max() > 0.01
 
 
 def test_a_model_that_cannot_be_loaded_is_named(tmp_path: Path) -> None:
