@@ -11,6 +11,7 @@ from typing import Any
 import redis.asyncio
 from redis.exceptions import RedisError
 
+from bot.history import all_shown
 from contract import names
 from contract.answer import FinalAnswer, Outcome
 from contract.question import Question
@@ -52,9 +53,15 @@ class Scene:
         return end
 
     async def ask(self, text: str, person: str, channel: str, thread: Said | None = None, **how: Any) -> Said:
-        """Say it, and wait for its answer."""
+        """Say it, and wait until its answer is there and is written down."""
         said = await self.say(text, person, channel, thread, **how)
         await self.reply(said)
+
+        async def is_written() -> bool:
+            shown = [Question.from_wire(final.question) async for _, final in all_shown(self.client)]
+            return any(one.channel == said.channel and one.text.endswith(text) for one in shown)
+
+        await self.until_async(is_written)
         return said
 
     async def hear(self, text: str, person: str, channel: str, thread: Said | None = None, **how: Any) -> str:
