@@ -110,7 +110,7 @@ class EngineSettings(Section):
     def _somewhere(cls, urls: list[str], info: ValidationInfo) -> list[str]:
         kind = info.data.get("kind")
         if kind in ("openai", "hybrid") and not urls:
-            raise ValueError(f"engine.kind={kind} needs the address of a server, such as [\"http://gpu-host:8000/v1\"]")
+            raise ValueError(f'engine.kind={kind} needs the address of a server, such as ["http://gpu-host:8000/v1"]')
         return urls
 
 
