@@ -26,6 +26,7 @@ COMMANDS = {
     "logs": ("cli.logs:logs", "Show what a program printed last."),
     "completion": ("cli.completion:completion", "Print what makes a shell complete these commands."),
     "kb": ("cli.kb:kb", "Add documents to the knowledge base, and look into it."),
+    "model": ("cli.model:model", "Fetch models into the home folder, and look at them."),
     "why": ("cli.why:why", "Tell why a question was answered or not."),
     "ask": ("cli.ask:ask", "Ask one question and print the answer."),
     "chat": ("cli.chat:chat", "A terminal as a group chat."),

@@ -1,10 +1,13 @@
 """Chat models that take milliseconds: every architecture with a handful of random weights and a tokenizer of bytes."""
 
 import copy
+import json
 from pathlib import Path
 from typing import Any
 
+import gguf
 import torch
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import (
     AutoModelForCausalLM,
@@ -93,6 +96,59 @@ def make_model(folder: Path, architecture: str = "llama", template: str | None =
     model.generation_config.eos_token_id = 256
     model.save_pretrained(folder)
     make_tokenizer(template).save_pretrained(folder)
+    return folder
+
+
+def make_gguf(file: Path) -> Path:
+    """Write a tiny llama with random 8-bit weights into a GGUF file, as llama.cpp's tools would."""
+    config = LlamaConfig(**_SIZES | {"hidden_size": 64, "num_attention_heads": 4, "num_hidden_layers": 2})
+    torch.manual_seed(1)
+    weights = AutoModelForCausalLM.from_config(config, dtype=torch.float32).state_dict()
+    writer = gguf.GGUFWriter(file, "llama")
+    writer.add_block_count(2)
+    writer.add_context_length(640)
+    writer.add_embedding_length(64)
+    writer.add_feed_forward_length(64)
+    writer.add_head_count(4)
+    writer.add_head_count_kv(2)
+    writer.add_layer_norm_rms_eps(1e-6)
+    writer.add_rope_dimension_count(16)
+    writer.add_vocab_size(VOCABULARY)
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokens = [*alphabet, *SPECIALS, "ab"]
+    tokens += [f"<unused{n}>" for n in range(VOCABULARY - len(tokens))]
+    writer.add_tokenizer_model("gpt2")
+    writer.add_token_list(tokens)
+    writer.add_token_types([1] * len(alphabet) + [3, 3, 3, 1] + [5] * (VOCABULARY - len(alphabet) - 4))
+    writer.add_token_merges(["a b"])
+    writer.add_eos_token_id(256)
+    writer.add_chat_template(TEMPLATE)
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, 2)
+    for name, weight in weights.items():
+        target = names.get_name(name, try_suffixes=(".weight",))
+        eight_bits = weight.ndim == 2
+        kind = gguf.GGMLQuantizationType.Q8_0 if eight_bits else gguf.GGMLQuantizationType.F32
+        writer.add_tensor(target, gguf.quants.quantize(weight.numpy(), kind), raw_dtype=kind)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return file
+
+
+def make_fp8_model(folder: Path) -> Path:
+    """A checkpoint with weights in 8-bit floats and a scale for each block of them, as some models are published."""
+    make_model(folder)
+    weights = load_file(folder / "model.safetensors")
+    block = 16
+    for name in [name for name in weights if "proj" in name]:
+        weight = weights[name]
+        weights[name] = weight.to(torch.float8_e4m3fn)
+        weights[f"{name}_scale_inv"] = torch.ones(weight.shape[0] // block, weight.shape[1] // block)
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    config = json.loads((folder / "config.json").read_text())
+    config["quantization_config"] = {"quant_method": "fp8", "weight_block_size": [block, block]}
+    (folder / "config.json").write_text(json.dumps(config))
     return folder
 
 

@@ -106,6 +106,8 @@ def _round_where_wanted(model: PreTrainedModel, wanted: str, device: torch.devic
     """Round a model to 8 bits where the setting asks for it, or leaves it open and this CPU is quicker with it."""
     if device.type != "cpu" or wanted not in ("auto", "int8"):
         return False
+    if getattr(model, "hf_quantizer", None) is not None:  # it is quantised already
+        return False
     if not int8.available():
         if wanted == "int8":
             raise ModelError(

@@ -62,12 +62,24 @@ def need_of(folder: Path, config: PreTrainedConfig, dtype: torch.dtype, cache_to
     head_size = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
     key_heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
     per_token = 2 * text.num_hidden_layers * key_heads * head_size * dtype.itemsize
-    parameters = sum(_parameters_in(folder / name) for name in weight_files(folder))
-    return Need(parameters, dtype.itemsize, cache_tokens, per_token)
+    counts = [_parameters_in(folder / name) for name in weight_files(folder)]
+    parameters, size_bytes = (sum(column) for column in zip(*counts, strict=True))
+    # Quantised weights stay as they are in the file, where they are not unpacked; several may share a number there.
+    bytes_a_parameter: float = dtype.itemsize
+    if getattr(config, "quantization_config", None) is not None and parameters:
+        bytes_a_parameter = max(size_bytes / parameters, dtype.itemsize if device_unpacks(config) else 0)
+    return Need(parameters, bytes_a_parameter, cache_tokens, per_token)
 
 
-def _parameters_in(file: Path) -> int:
-    """The number of parameters in a safetensors file: 8 bytes with the length of a JSON header, and that header."""
+def device_unpacks(config: PreTrainedConfig) -> bool:
+    """Whether transformers unpacks a quantised checkpoint while it loads it here: 8-bit floats without a GPU."""
+    quantization = config.quantization_config
+    method = quantization.get("quant_method") if isinstance(quantization, dict) else quantization.quant_method
+    return str(method) in ("fp8", "mxfp4") and not torch.cuda.is_available()
+
+
+def _parameters_in(file: Path) -> tuple[int, int]:
+    """The parameters in a safetensors file, and their bytes: 8 with the length of a JSON header, and that header."""
     try:
         with file.open("rb") as opened:
             (length,) = struct.unpack("<Q", opened.read(8))
@@ -75,9 +87,10 @@ def _parameters_in(file: Path) -> int:
                 raise ValueError("its header is longer than the file")
             header = json.loads(opened.read(length))
         tensors = [entry for name, entry in header.items() if name != "__metadata__"]
-        if 8 + length + max((entry["data_offsets"][1] for entry in tensors), default=0) > file.stat().st_size:
+        size_bytes = max((entry["data_offsets"][1] for entry in tensors), default=0)
+        if 8 + length + size_bytes > file.stat().st_size:
             raise ValueError("it is shorter than its header says")
-        return sum(math.prod(entry["shape"]) for entry in tensors)
+        return sum(math.prod(entry["shape"]) for entry in tensors), size_bytes
     except (struct.error, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"{file} is no whole safetensors file ({error}): fetch the model again") from error
 

@@ -16,7 +16,7 @@ from transformers import AutoConfig
 from config.settings import EngineSettings, Settings, load_settings
 from contract.finding import Finding
 from workers.engine.engine import ModelError
-from workers.engine.local import smollm2
+from workers.engine.local import gguf, smollm2
 from workers.engine.local.loading import choose_device, choose_dtype
 from workers.engine.local.memory import check_memory, need_of
 from workers.engine.local.weights import HUB_FILES, check_folder
@@ -74,7 +74,14 @@ def model_folder(settings: Settings) -> Path | None:
             return None
         check_folder(folder)
         return folder
+    if (settings.models_folder / model / gguf.MARKER).is_file():
+        check_folder(settings.models_folder / model)
+        return settings.models_folder / model
     folder = Path(model).expanduser()
+    if folder.suffix == gguf.SUFFIX:
+        if not folder.is_file():
+            raise ModelError(f"engine.model names the file {folder}, which does not exist")
+        return None
     if folder.is_absolute() or model.startswith((".", "~")) or folder.is_dir():
         if not folder.is_dir():
             raise ModelError(f"engine.model names the folder {folder}, which does not exist")

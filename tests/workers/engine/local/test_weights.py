@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.workers.engine.conftest import engine_settings
-from tests.workers.engine.tiny_models import make_model
+from tests.workers.engine.conftest import engine_settings, request
+from tests.workers.engine.tiny_models import make_fp8_model, make_gguf, make_model
 from workers.engine.engine import ModelError
 from workers.engine.engines.transformers import TransformersEngine
 from workers.engine.local.weights import find_weights
@@ -145,3 +145,53 @@ def test_cuda_where_there_is_none(folder: Path, tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(ModelError, match="finds no GPU here: set it to auto or cpu"):
         load(folder, tmp_path, device="cuda")
+
+
+def text_of(engine: TransformersEngine) -> str:
+    engine.add(request("the red fox", max_new_tokens=8))
+    pieces = []
+    while engine.busy:
+        events = engine.step()
+        assert all(event.finish in (None, "stop", "length") for event in events)
+        pieces += [event.text for event in events]
+    return "".join(pieces)
+
+
+def test_a_gguf_file(tmp_path: Path) -> None:
+    """A GGUF file by its path is unpacked once and answers; one that changed is unpacked anew."""
+    file = make_gguf(tmp_path / "tiny.gguf")
+    first = load(file, tmp_path)
+    (folder,) = (path for path in (tmp_path / "gguf").iterdir() if path.is_dir())
+    written_ns = (folder / "model.safetensors").stat().st_mtime_ns
+    assert text_of(first) == text_of(load(file, tmp_path))
+    assert (folder / "model.safetensors").stat().st_mtime_ns == written_ns
+    os.utime(file)
+    load(file, tmp_path)
+    assert (folder / "model.safetensors").stat().st_mtime_ns > written_ns
+
+
+@pytest.mark.parametrize("content", [b"", b"GGUF", b"no model at all, but long enough to have a header" * 9])
+def test_what_is_no_gguf_file(tmp_path: Path, content: bytes) -> None:
+    """A broken GGUF file is refused in a sentence and leaves nothing behind; one that is not there, too."""
+    file = tmp_path / "broken.gguf"
+    file.write_bytes(content)
+    with pytest.raises(ModelError, match="is no whole GGUF file"):
+        load(file, tmp_path)
+    assert [path.suffix for path in (tmp_path / "gguf").iterdir()] == [".lock"]
+    with pytest.raises(ModelError, match="which does not exist"):
+        load(tmp_path / "nowhere.gguf", tmp_path)
+
+
+def test_a_gguf_file_that_does_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GGUF file too large for this machine is refused before it is unpacked, with the arithmetic."""
+    file = make_gguf(tmp_path / "tiny.gguf")
+    monkeypatch.setattr("workers.engine.local.memory._free_bytes", lambda device: 300_000_000)
+    with pytest.raises(ModelError, match="million parameters × 2 bytes"):
+        load(file, tmp_path)
+
+
+def test_a_quantised_checkpoint(tmp_path: Path) -> None:
+    """A checkpoint in 8-bit floats loads and answers."""
+    engine = load(make_fp8_model(tmp_path / "model"), tmp_path, dtype="float32")
+    assert text_of(engine)
+    assert engine.about["dtype"] == "float32"
