@@ -35,6 +35,7 @@ PREFIX = "FENNEL_"
 # Not in the file: where everything is, and which Redis server program `fennel up` runs.
 OUTSIDE_THE_FILE = ("FENNEL_HOME", "FENNEL_REDIS_SERVER")
 SUPERVISOR_PREFIX = "FENNEL_SUPERVISOR_"
+NVIDIA_GPUS = Path("/proc/driver/nvidia/gpus")  # a folder for each, from the driver
 MAX_SOCKET_PATH_BYTES = 107
 # supervisord binds its socket under a name with its process id, and renames it.
 LONGEST_SOCKET_SUFFIX = ".4194304"
@@ -468,6 +469,23 @@ def environment(**added: str) -> dict[str, str]:
 def supervised_program() -> str:
     """The name that supervisord gave this process, such as ``worker_0``; empty where a person started it."""
     return os.environ.get(f"{SUPERVISOR_PREFIX}PROGRAM", "")
+
+
+def take_one_gpu(settings: Settings, name: str, gpus: Path = NVIDIA_GPUS) -> None:
+    """Have this process and those it starts see one GPU, where workers share a machine: each by the number in its name.
+
+    Counts in CUDA_VISIBLE_DEVICES where somebody has set it, else in all that the driver has; more workers than GPUs
+    share them. Before anything looks for GPUs.
+    """
+    number = name.rpartition("_")[2]
+    if settings.worker.processes == 1 or not number.isdigit():
+        return
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    visible = [one for one in (named or "").split(",") if one.strip()]
+    if named is None and gpus.is_dir():
+        visible = [str(index) for index, _ in enumerate(gpus.iterdir())]
+    if visible:
+        os.environ["CUDA_VISIBLE_DEVICES"] = visible[int(number) % len(visible)]
 
 
 def _home() -> Path:

@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from config.logging import configure_logging
-from config.settings import load_settings, supervised_program
+from config.settings import load_settings, supervised_program, take_one_gpu
 from contract.errors import FennelError
 from health.parent import end_with_parent
 from health.tracing import start_tracing
@@ -21,6 +21,7 @@ def main() -> int:
         settings = load_settings()
         configure_logging(settings.log, secrets=settings.secrets)
         start_tracing(settings, arguments.name)
+        take_one_gpu(settings, arguments.name)
         if supervised_program():
             end_with_parent()
         # Imported here, so that a wrong setting is told at once.

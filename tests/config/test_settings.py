@@ -21,6 +21,7 @@ from config.settings import (
     load_settings,
     redis_server,
     supervised_program,
+    take_one_gpu,
 )
 
 
@@ -307,3 +308,37 @@ def test_a_program_gets_the_environment_and_what_is_added(monkeypatch: pytest.Mo
     given = environment(FENNEL_HOME="/elsewhere")
 
     assert (given["FENNEL_LOG__LEVEL"], given["FENNEL_HOME"]) == ("debug", "/elsewhere")
+
+
+@pytest.mark.parametrize(
+    ("processes", "name", "named", "cards", "seen"),
+    [
+        (2, "worker_1", None, 2, "1"),
+        (2, "worker_0", None, 2, "0"),
+        (3, "worker_2", None, 2, "0"),
+        (2, "worker_1", "4,6", 8, "6"),
+        (2, "worker_1", "", 2, ""),
+        (2, "worker_1", None, 0, None),
+        (1, "worker_0", None, 2, None),
+        (2, "mine", None, 2, None),
+    ],
+)
+def test_each_worker_takes_one_gpu(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    processes: int,
+    name: str,
+    named: str | None,
+    cards: int,
+    seen: str | None,
+) -> None:
+    """Of several workers each sees one GPU, by its number among those that the machine or its user gives."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named or "")
+    if named is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    monkeypatch.setenv("FENNEL_WORKER__PROCESSES", str(processes))
+    gpus = tmp_path / "gpus"
+    for number in range(cards):
+        (gpus / f"0000:0{number}:00.0").mkdir(parents=True)
+    take_one_gpu(load_settings(), name, gpus)
+    assert os.environ.get("CUDA_VISIBLE_DEVICES") == seen
