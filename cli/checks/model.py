@@ -9,6 +9,7 @@ import json
 import subprocess
 import sys
 
+from cli.checks import remote
 from config.settings import CHECKOUT, Settings, environment
 from contract.finding import Finding
 
@@ -18,8 +19,10 @@ TIMEOUT_S = 120.0
 
 def findings(settings: Settings, *, is_loaded: bool) -> list[Finding]:
     """All findings of the model; `is_loaded`: an engine of ours holds it already, so that its memory is not free."""
-    if settings.engine.kind != "transformers":
-        return [Finding("model", True, f"engine.kind={settings.engine.kind} needs none")]
+    kind = settings.engine.kind
+    servers = remote.findings(settings) if kind in ("openai", "hybrid") else []
+    if kind in ("openai", "echo"):
+        return servers or [Finding("model", True, f"engine.kind={kind} needs none")]
     command = [sys.executable, "-m", PROBE, *(["--loaded"] if is_loaded else [])]
     try:
         done = subprocess.run(
@@ -30,7 +33,7 @@ def findings(settings: Settings, *, is_loaded: bool) -> list[Finding]:
             text=True,
             timeout=TIMEOUT_S,
         )
-        return [Finding(**one) for one in json.loads(done.stdout)]
+        return [*servers, *(Finding(**one) for one in json.loads(done.stdout))]
     except subprocess.TimeoutExpired:
         return [
             Finding("torch", False, f"torch was not imported within {TIMEOUT_S:.0f} s", "look at the machine's load")
