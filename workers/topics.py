@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.cluster import AgglomerativeClustering
 
 from workers.knowledge.embedder import Embedder
 
@@ -29,6 +28,9 @@ def topics(questions: Sequence[str], embedder: Embedder) -> list[Topic]:
     asked = [" ".join(text.split()) for text in questions if text.strip()][-MAX_QUESTIONS:]
     if not asked:
         return []
+    # Imported when it is wanted: it starts threads of its own.
+    from sklearn.cluster import AgglomerativeClustering
+
     vectors = np.asarray(embedder.embed(asked), dtype=np.float32)
     labels = np.zeros(1, dtype=int)
     if len(asked) > 1:
