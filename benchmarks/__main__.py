@@ -12,6 +12,7 @@ COMMANDS = [
     ["benchmarks.bot", "--platform", "slack"],
     ["benchmarks.intake"],
     ["benchmarks.engine"],
+    ["benchmarks.soak"],
     ["benchmarks.injection"],
     ["benchmarks.quality"],
     ["benchmarks.retrieval", "--passages", "100000"],

@@ -1,6 +1,7 @@
 """How fast the engine answers: many questions at once, one after another, first text, start-up and memory.
 
-``python -m benchmarks.engine``: the engine in float32 and int8 beside `generate` of transformers, on the same prompts.
+``python -m benchmarks.engine``: the engine in float32 and int8 beside `generate` of transformers and its
+continuous batching, on the same prompts.
 Each subject runs in a process of its own, and they take turns. Answers are compared with those of `generate`.
 On a machine with a GPU it measures that instead, with another model and load: see `engine_gpu.py`.
 """
@@ -31,6 +32,8 @@ from workers.engine.engine import ChatTurn, GenerationRequest
 from workers.engine.supervisor import EngineSupervisor
 
 GENERATE, FLOAT32, INT8 = "generate, float32", "engine, float32", "engine, int8"
+BATCHING = "continuous batching of transformers, float32"
+CACHE_PAGES = 512  # of 32 tokens: all questions of a round with their answers, three times over
 MANY, AT_ONCE = 16, 8
 RAG_PROMPT_WORDS, FIRST_TEXT_PROMPT_WORDS = 240, 370  # some 270 and 400 tokens in the chat template
 NEW_TOKENS = (16, 96)
@@ -139,13 +142,52 @@ class GenerateSubject:
         return time.perf_counter() - started_s, ended_s, texts
 
 
+class BatchingSubject(GenerateSubject):
+    """The continuous batching of transformers as it comes, but for its memory: it would take most of the machine's."""
+
+    def answer(self, requests: Sequence[GenerationRequest]) -> tuple[float, list[float], list[str]]:
+        """Answer all at once."""
+        from transformers import ContinuousBatchingConfig, GenerationConfig
+
+        generation = GenerationConfig(max_new_tokens=NEW_TOKENS[1], do_sample=False, eos_token_id=-1, pad_token_id=0)
+        memory = ContinuousBatchingConfig(page_size=32, num_blocks=CACHE_PAGES, max_batch_tokens=512)
+        manager = self._model.init_continuous_batching(generation_config=generation, continuous_batching_config=memory)
+        manager.start()
+        first_s: dict[str, float] = {}
+        tokens: dict[str, list[int]] = {}
+        left = {request.id for request in requests}
+        started_s = time.perf_counter()
+        try:
+            for request in requests:
+                manager.add_request(
+                    self._chat.tokens(request.turns),
+                    request_id=request.id,
+                    max_new_tokens=request.max_new_tokens,
+                    streaming=True,
+                )
+            while left:
+                output = manager.get_result(timeout=600)
+                assert output is not None, "its thread has died"
+                assert not output.error, output.error
+                if output.generated_tokens:
+                    first_s.setdefault(output.request_id, time.perf_counter() - started_s)
+                tokens[output.request_id] = list(output.generated_tokens)
+                if output.is_finished():
+                    left.discard(output.request_id)
+            took_s = time.perf_counter() - started_s
+        finally:
+            manager.stop(block=True)  # its thread is no daemon
+        texts = [self._tokenizer.decode(tokens[request.id], skip_special_tokens=True) for request in requests]
+        return took_s, [first_s[request.id] for request in requests], texts
+
+
 _subjects: list[Subject | GenerateSubject] = []
 
 
 def prepare(kind: str, settings: EngineSettings, models_folder: Path) -> None:
     """Load the one subject of this process."""
-    make: Callable[..., Subject | GenerateSubject] = GenerateSubject if kind == GENERATE else Subject
-    _subjects.append(make(settings, models_folder, MANY))
+    makers: dict[str, Callable[..., Subject | GenerateSubject]] = {GENERATE: GenerateSubject, BATCHING: BatchingSubject}
+    _subjects.append(makers.get(kind, Subject)(settings, models_folder, MANY))
 
 
 def measure(seed: int) -> dict[str, Any]:
@@ -194,7 +236,7 @@ def measure_subjects(
     spawn = multiprocessing.get_context("spawn")
     with contextlib.ExitStack() as stack:
         pools = {}
-        for kind in (GENERATE, FLOAT32, INT8):
+        for kind in (GENERATE, BATCHING, FLOAT32, INT8):
             own = settings.model_copy(update={"dtype": "int8" if kind == INT8 else "float32"})
             pool = ProcessPoolExecutor(1, spawn, initializer=prepare, initargs=(kind, own, models_folder))
             pools[kind] = stack.enter_context(pool)
