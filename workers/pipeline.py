@@ -159,7 +159,7 @@ class Pipeline:
 
     def _search(self, text: str, turns: Sequence[Turn], bases: Collection[str]) -> _Found:
         hits = self._retriever.search(text, max(COMPARED_HITS, self._settings.knowledge.passages), bases)
-        return _Found(text, hits, self._gate.decide(text, hits, turns))
+        return _Found(text, hits, self._gate.decide(text, hits, turns, bases))
 
     def _ask_model(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from tests.valkey import ValkeyServer
 from tests.workers.gates import shipped_gate
 from workers.engine.engine import GenerationRequest
 from workers.engine.generation import Generation
+from workers.gates.learned import GateModels, LearnedGate
+from workers.gates.model import SHIPPED_FILE
 from workers.knowledge.bindings import Bindings
 from workers.knowledge.document import KnowledgeError
 from workers.knowledge.embedder import open_embedder
@@ -137,3 +140,19 @@ def test_wrong_bindings_are_refused(connection: redis.Redis, channel: str, bases
 
 def _no_engine(_: GenerationRequest) -> Generation:
     raise AssertionError("the small model writes no Chinese: passages are quoted")
+
+
+def test_a_tuned_base_is_judged_by_its_own_model(
+    connection: redis.Redis, retriever: HybridRetriever, settings: Settings, tmp_path: Path
+) -> None:
+    """What a team tuned for its base decides in the channels that see it, and in no others."""
+    strict = json.loads(SHIPPED_FILE.read_text()) | {"min_score": 1.0}
+    (tmp_path / "hr.json").write_text(json.dumps(strict))
+    embedder = open_embedder("use-multilingual")
+    gate = LearnedGate(GateModels(tmp_path), embedder, embedder.id)
+    bindings = Bindings(connection)
+    bindings.bind("slack:T1:hr", ["hr"])
+    bindings.bind("slack:T1:support", ["support"])
+    pipeline = Pipeline(retriever, gate, settings, bindings.bases_of)
+    assert ask(pipeline, BONUS, "hr").outcome is Outcome.NOT_FOUND
+    assert ask(pipeline, REFUND, "support").outcome is Outcome.ANSWERED
