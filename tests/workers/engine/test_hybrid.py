@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.openai.server import KEY, MODEL, OpenAIServer
-from tests.workers.engine.conftest import engine_settings, request
+from tests.workers.engine.conftest import MakeSupervisor, engine_settings, request
+from tests.workers.engine.tiny_models import make_model
 from workers.engine.engine import GenerationEvent, GenerationRequest
 from workers.engine.engines.echo import EchoEngine
 from workers.engine.engines.hybrid import HybridEngine
@@ -106,3 +107,25 @@ def test_cancels_wherever_it_is(make_engine: MakeEngine, server: OpenAIServer, f
     server.asked.clear()
     assert answers(run(engine, request("well"))) == {"q": "well"}
     assert len(server.asked) == (first == "remote")
+
+
+def test_in_the_engine_process(make_supervisor: MakeSupervisor, server: OpenAIServer, tmp_path: Path) -> None:
+    """With a model of this machine for its local half it answers through its process, some here and some there."""
+    supervisor = make_supervisor(
+        kind="hybrid",
+        model=str(make_model(tmp_path / "model")),
+        remote_urls=[server.url],
+        remote_key=KEY,
+        remote_model=MODEL,
+        hybrid_in_hand=1,
+    )
+    supervisor.start()
+    server.asked.clear()
+    generations = [supervisor.submit(request("the red fox", id=str(n), max_new_tokens=50)) for n in range(4)]
+    for generation in generations:
+        assert generation.wait(30)
+        assert generation.result()
+    texts = {generation.result() for generation in generations}
+    assert "the red fox" in texts
+    assert len(texts) == 2
+    assert len(server.asked) >= 1
