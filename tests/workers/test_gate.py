@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from structlog.testing import CapturingLogger
 
 from config.settings import CHECKOUT
 from tests.workers.gates import embedder, shipped_gate
@@ -16,6 +17,7 @@ from tests.workers.knowledge.base import KnowledgeBase
 from tests.workers.knowledge.word_embedder import WordEmbedder
 from tests.workers.passages import hit, passage
 from workers.gate import COMPARED_HITS, Decision
+from workers.gates import learned
 from workers.gates.features import NAMES, features
 from workers.gates.learned import GateModels, LearnedGate, model_file, wording_embedder
 from workers.gates.model import INPUTS, SHIPPED_FILE, GateModel, GateModelError, sigmoid
@@ -239,13 +241,16 @@ def test_a_model_of_another_form_is_refused(tmp_path: Path, change: dict[str, ob
         GateModel.read(file)
 
 
-def test_another_embedder_is_warned_of_once(capsys: pytest.CaptureFixture[str]) -> None:
+def test_another_embedder_is_warned_of_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """The cosines of another embedder mean something else: the operator is told, and told once."""
+    told = CapturingLogger()
+    monkeypatch.setattr(learned, "log", told)
     gate = LearnedGate(GateModels(Path("/nonexistent")), embedder(), "other-embedder")
     for _ in range(2):
         gate.decide("How long is a key valid?", [GOOD], ())
-    said = capsys.readouterr()
-    assert (said.out + said.err).count("another embedder") == 1
+    assert [("another embedder" in call.args[0], call.kwargs["embedder"]) for call in told.calls] == [
+        (True, "other-embedder")
+    ]
 
 
 def test_the_wording_has_its_own_embedder() -> None:
