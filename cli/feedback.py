@@ -60,7 +60,14 @@ def list_(days: int, only_bad: bool) -> None:
 
 @feedback.command()
 @DAYS
-@click.option("--format", "form", default="jsonl", show_default=True, type=click.Choice(["jsonl", "csv"]))
+@click.option(
+    "--format",
+    "form",
+    default="jsonl",
+    show_default=True,
+    type=click.Choice(["jsonl", "csv"]),
+    help="A JSON object a line, or a table.",
+)
 def export(days: int, form: str) -> None:
     """Print all verdicts with question, answer, passages and versions."""
     _, judged = _read(days)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import configparser
 import json
 import re
@@ -16,31 +15,18 @@ import yaml  # type: ignore[import-untyped]
 
 from config.settings import CHECKOUT, load_settings
 from contract.answer import Outcome
+from pages.metrics import metrics as definitions
 
 DEPLOY = CHECKOUT / "deploy"
-PACKAGES = ("bot", "cli", "config", "contract", "health", "workers")
-KINDS = {
-    "Counter": lambda name: {name.removesuffix("_total") + "_total"},
-    "Gauge": lambda name: {name},
-    "GaugeMetricFamily": lambda name: {name},
-    "Histogram": lambda name: {name + suffix for suffix in ("_bucket", "_sum", "_count")},
-}
 
 
 def metrics() -> dict[str, set[str]]:
-    """Every metric that the programs have, as Prometheus shows it, with its labels."""
-    found: dict[str, set[str]] = {}
-    for package in PACKAGES:
-        for file in (CHECKOUT / package).rglob("*.py"):
-            for node in ast.walk(ast.parse(file.read_text())):
-                if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in KINDS):
-                    continue
-                if node.args and isinstance(node.args[0], ast.Constant):  # the Counter of collections has no name
-                    name = str(node.args[0].value)
-                    labels = ast.literal_eval(node.args[2]) if len(node.args) > 2 else []
-                    for shown in KINDS[node.func.id](name):
-                        found[shown] = {*labels, "le", "program", "job", "instance"}
-    return found
+    """Every series that the programs have, as Prometheus shows it, with its labels."""
+    return {
+        shown: {*metric.labels, "le", "program", "job", "instance"}
+        for metric in definitions()
+        for shown in metric.shown
+    }
 
 
 def expressions() -> list[str]:

@@ -1,0 +1,1 @@
+"""Makes what the code itself can tell of the documentation, and the site that shows it."""
