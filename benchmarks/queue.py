@@ -21,6 +21,7 @@ from rq.serializers import JSONSerializer
 
 from benchmarks.queue_worker import PLAIN_QUEUE, RQ_KINDS, no_op
 from benchmarks.report import print_table, write_results
+from config.redis_address import RedisAddress
 from config.settings import load_settings
 from contract import names
 from contract.answer import FinalAnswer
@@ -120,7 +121,7 @@ def accepted_a_second(url: str, count: int, at_once: int) -> float:
 
     async def accept_all() -> float:
         settings = load_settings()
-        async with patient_client(url) as connection:
+        async with patient_client(RedisAddress.of_url(url)) as connection:
             inbox = Inbox(connection, max_queued=10**9, job_timeout_s=settings.worker.job_timeout_s)
             questions = [make_question("x" * 300) for _ in range(count)]
             places = asyncio.Semaphore(at_once)

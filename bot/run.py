@@ -35,10 +35,10 @@ async def run_bot(
 
     Raises LinkDeadError, LockHeldError, LockLostError, RedisUnusableError.
     """
-    await wait_for_redis(settings.redis_url)
+    await wait_for_redis(settings.redis_address)
     async with AsyncExitStack() as cleanup:
-        redis = await cleanup.enter_async_context(patient_client(settings.redis_url))
-        reader = await cleanup.enter_async_context(plain_client(settings.redis_url))
+        redis = await cleanup.enter_async_context(patient_client(settings.redis_address))
+        reader = await cleanup.enter_async_context(plain_client(settings.redis_address))
         lock = AccountLock(redis, platform.name, platform.account, lease_s)
         await _unless_stopped(lock.acquire(), stop)
         if stop.is_set():

@@ -56,9 +56,9 @@ class Asking:
             return question, FinalAnswer(question.to_wire(), Outcome.REFUSED, reason=decision.reason)
         if not isinstance(decision, Question):
             raise FennelError(f"the question was ignored ({decision.reason})")
-        async with plain_client(self._settings.redis_url) as reader:
+        async with plain_client(self._settings.redis_address) as reader:
             await check_running(reader)
-            async with patient_client(self._settings.redis_url) as redis:
+            async with patient_client(self._settings.redis_address) as redis:
                 return decision, await self._ask(redis, reader, decision)
 
     async def _ask(self, redis: Redis, reader: Redis, question: Question) -> FinalAnswer:

@@ -27,5 +27,5 @@ def chat() -> None:
 
 
 async def _check() -> None:
-    async with plain_client(load_settings().redis_url) as client:
+    async with plain_client(load_settings().redis_address) as client:
         await check_running(client)

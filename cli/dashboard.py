@@ -53,7 +53,7 @@ def secrets(settings: Settings) -> dict[str, str]:
     """Its environment: arguments can be seen by every user of the machine."""
     return environment(
         RQ_DASHBOARD_PASSWORD=settings.dashboard.password.get_secret_value(),
-        RQ_DASHBOARD_REDIS_URL=settings.redis_url,
+        RQ_DASHBOARD_REDIS_URL=settings.redis_address.url_with_password,
     )
 
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import click
 
-from cli.readiness import shown_address
 from cli.stack import Stack, StackError
 from cli.up import supervisorctl
-from config.settings import CHECKOUT, load_settings
+from config.redis_address import RedisAddress
+from config.settings import CHECKOUT, environment, load_settings
 
 HANDBOOK = "examples/handbook"
 QUESTION = "How many unused holiday days can I carry over?"
@@ -40,7 +40,8 @@ def demo(question: str) -> None:
         )
         # Its exit code tells of bots that are not set up, which is as it should be.
         _show([*shlex.split(supervisorctl(settings)), "status"], "", None)
-        _show(["rq", "info", "-u", settings.redis_url], "look at `fennel status`", secret=settings.redis_url)
+        if not settings.redis.sentinels:
+            _show(["rq", "info"], "look at `fennel status`", redis=settings.redis_address)
         if asked == NOT_IN_KNOWLEDGE_BASE and question == QUESTION:
             raise StackError("the sample question has no answer, though the handbook has one: run `fennel kb` to look")
     finally:
@@ -53,14 +54,18 @@ def demo(question: str) -> None:
     )
 
 
-def _show(command: list[str], hint: str, good_codes: tuple[int, ...] | None = (0,), secret: str = "") -> int:
+def _show(
+    command: list[str], hint: str, good_codes: tuple[int, ...] | None = (0,), redis: RedisAddress | None = None
+) -> int:
     """Run a command of the environment as a person would; raises StackError for a code that is not among the good.
 
-    `secret` is an argument with a password in it perhaps, which is shown without.
+    `redis` is for RQ's own command. Every user of the machine can see arguments, and an address may have a password in
+    it, so that the address goes in the environment.
     """
-    shown = shlex.join(shown_address(word) if secret and word == secret else word for word in command)
+    shown = shlex.join([*command, "-u", redis.shown] if redis else command)
+    added = {"RQ_REDIS_URL": redis.url_with_password} if redis else {}
     click.echo(f"\n$ {shown}")
-    done = subprocess.run([str(BIN / command[0]), *command[1:]], cwd=CHECKOUT)
+    done = subprocess.run([str(BIN / command[0]), *command[1:]], cwd=CHECKOUT, env=environment(**added))
     if good_codes is not None and done.returncode not in good_codes:
         raise StackError(f"the demo ended at `{shown}` (exit code {done.returncode}); {hint}")
     return done.returncode

@@ -165,7 +165,7 @@ def _read(days: int) -> tuple[list[tuple[float, FinalAnswer]], list[Feedback]]:
     since_s = time.time() - days * SECONDS_A_DAY
 
     async def read() -> tuple[list[tuple[float, FinalAnswer]], list[Feedback]]:
-        async with plain_client(load_settings().redis_url) as redis:
+        async with plain_client(load_settings().redis_address) as redis:
             shown = [one async for one in all_shown(redis, since_s)]
             return shown, [one async for one in all_feedback(redis, since_s)]
 

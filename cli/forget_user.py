@@ -26,7 +26,7 @@ def forget_user(person: str) -> None:
     from bot.redis_link import plain_client
 
     async def forget() -> None:
-        async with plain_client(load_settings().redis_url) as redis:
+        async with plain_client(load_settings().redis_address) as redis:
             removed = await Forgetting(redis, person).run()
         click.echo(f"removed: {removed.questions} questions, {removed.turns} turns, {removed.feedback} feedback")
         if removed.unseen:

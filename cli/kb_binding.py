@@ -63,9 +63,10 @@ def bindings(as_json: bool) -> None:
 def _bindings() -> Iterator[Bindings]:
     import redis
 
+    from config.redis_clients import threads_client
     from workers.knowledge.bindings import Bindings
 
-    connection = redis.Redis.from_url(load_settings().redis_url, socket_timeout=_TIMEOUT_S)
+    connection = threads_client(load_settings().redis_address, _TIMEOUT_S, decode=False)
     try:
         yield Bindings(connection)
     except redis.RedisError as error:

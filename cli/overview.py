@@ -10,15 +10,15 @@ import redis
 from rq.queue import Queue
 from rq.serializers import JSONSerializer
 
-from cli.readiness import shown_address
 from cli.stack import Program, Stack, StackError
+from config.redis_clients import threads_client
 from config.settings import Settings
 from contract import names
 from contract.finding import Finding
 from health.client import ProgramHealth, ask_programs
 from health.engine_state import read_states
 from health.last_error import LastError, read_errors
-from health.surroundings import Surroundings, disk
+from health.surroundings import Surroundings, disk, redis_finding
 
 REDIS_TIMEOUT_S = 3.0
 BROKEN_STATES = ("BACKOFF", "FATAL", "UNKNOWN")
@@ -32,6 +32,7 @@ def look(settings: Settings) -> dict[str, Any]:
     except StackError as error:
         pid, supervised, stack_error = None, [], str(error)
     healths = ask_programs(settings)
+    in_redis, redis_fault = _look_into_redis(settings)
     found: dict[str, Any] = {
         "home": str(settings.home),
         "running": pid is not None or any(one.answers for one in healths),
@@ -43,9 +44,10 @@ def look(settings: Settings) -> dict[str, Any]:
             for finding in one.findings
             if finding.subject == "link"
         ],
-        **_look_into_redis(settings),
+        **in_redis,
+        "redis_error": redis_fault.says if redis_fault else None,
     }
-    problems = _problems(settings, supervised, healths, found["redis_error"]) if found["running"] else []
+    problems = _problems(settings, supervised, healths, redis_fault) if found["running"] else []
     if stack_error:
         problems.append({"program": "supervisord", **asdict(Finding("supervisord", False, stack_error))})
     return {**found, "problems": problems}
@@ -78,15 +80,11 @@ def _programs(
     return rows
 
 
-def _look_into_redis(settings: Settings) -> dict[str, Any]:
+def _look_into_redis(settings: Settings) -> tuple[dict[str, Any], Finding | None]:
+    """The queue and the engines, or what is wrong with Redis."""
     around = Surroundings(settings)
     try:
-        with redis.Redis.from_url(
-            settings.redis_url,
-            decode_responses=True,
-            socket_timeout=REDIS_TIMEOUT_S,
-            socket_connect_timeout=REDIS_TIMEOUT_S,
-        ) as client:
+        with threads_client(settings.redis_address, REDIS_TIMEOUT_S) as client:
             engines = [state.as_dict() for state in read_states(client, settings)]
             queue = Queue(names.QUEUE, connection=client, serializer=JSONSerializer)
             counts = {
@@ -96,15 +94,14 @@ def _look_into_redis(settings: Settings) -> dict[str, Any]:
                 "oldest_s": round(around.queue()[1], 1),
             }
     except redis.RedisError as error:
-        sentence = f"Redis at {shown_address(settings.redis_url)} does not answer ({error})"
-        return {"queue": None, "engines": None, "redis_error": sentence}
+        return {"queue": None, "engines": None}, redis_finding(error, settings)
     finally:
         around.close()
-    return {"queue": counts, "engines": engines, "redis_error": None}
+    return {"queue": counts, "engines": engines}, None
 
 
 def _problems(
-    settings: Settings, supervised: list[Program], healths: list[ProgramHealth], redis_error: str | None
+    settings: Settings, supervised: list[Program], healths: list[ProgramHealth], redis_fault: Finding | None
 ) -> list[dict[str, Any]]:
     """Each fault once, whoever sees it."""
     problems: dict[tuple[str, str], dict[str, Any]] = {}
@@ -116,13 +113,11 @@ def _problems(
             problems.setdefault((whose, finding.subject), {"program": program, **asdict(finding)})
 
     add("fennel", disk(settings))
-    if redis_error:
-        add(
-            "fennel", Finding("Redis", False, redis_error, "fennel restart redis; fennel logs redis tells why it ended")
-        )
+    if redis_fault:
+        add("fennel", redis_fault)
     for health in healths:
         for finding in health.findings:
-            if finding.subject != "engine" or not redis_error:  # nothing is known of it without Redis
+            if finding.subject != "engine" or not redis_fault:  # nothing is known of it without Redis
                 add(health.program, finding)
     for program in supervised:
         if program.state in BROKEN_STATES:

@@ -20,7 +20,7 @@ def check(settings: Settings) -> None:
     """Make the folders and check everything; raises SettingsError or StackError."""
     settings.make_folders()
     check_disk(settings)
-    if not settings.redis.url:
+    if settings.redis.is_embedded:
         check_redis_server()
         check_port(settings.redis.port)
 

@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Protocol, Self
-from urllib.parse import urlsplit
 
 import click
 import redis
@@ -16,11 +15,13 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from cli.stack import Program, StackError
+from config.redis_clients import threads_client, trouble
 from config.settings import Settings
 from health.engine_state import EngineState, read_states
 
 POLL_S = 0.2
 REDIS_TIMEOUT_S = 30.0
+REDIS_STEP_S = 5.0
 START_MARGIN_S = 60.0
 """How much longer than the engine's own time limit its worker may take to say that it failed."""
 LOG_LINES = 12
@@ -103,7 +104,7 @@ def wait_until_ready(stack: Programs, settings: Settings) -> None:
     end_s = time.monotonic() + settings.engine.start_timeout_s + START_MARGIN_S
     pids: set[int] = set()
     deaths = Deaths(stack)
-    with ReadinessBar() as bar, redis.Redis.from_url(settings.redis_url, decode_responses=True) as client:
+    with ReadinessBar() as bar, threads_client(settings.redis_address, REDIS_STEP_S) as client:
         _wait_for_redis(stack, settings, client, bar)
         while True:
             programs = stack.programs()
@@ -132,18 +133,10 @@ def _wait_for_redis(stack: Programs, settings: Settings, client: redis.Redis, ba
             return
         except redis.RedisError as error:
             deaths.count([program for program in stack.programs() if program.name == "redis"])
-            if time.monotonic() > end_s:
-                raise StackError(
-                    f"Redis at {shown_address(settings.redis_url)} does not answer ({error}): "
-                    f"start it, or correct FENNEL_REDIS__URL"
-                ) from error
+            what = trouble(error, settings.redis_address)
+            if not what.may_pass or time.monotonic() > end_s:
+                raise StackError(str(what)) from error
         time.sleep(POLL_S)
-
-
-def shown_address(url: str) -> str:
-    """A Redis URL without the name and password in it."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def _refuse_failed(states: Sequence[EngineState]) -> None:

@@ -158,7 +158,7 @@ class Stack:
             FENNEL_HOME=str(settings.home),
             FENNEL_SUPERVISOR_PYTHON=sys.executable,
             FENNEL_SUPERVISOR_REDIS=redis_server() or get_binary_path(),
-            FENNEL_SUPERVISOR_REDIS_AUTOSTART="false" if settings.redis.url else "true",
+            FENNEL_SUPERVISOR_REDIS_AUTOSTART="true" if settings.redis.is_embedded else "false",
             FENNEL_SUPERVISOR_REDIS_PORT=str(settings.redis.port),
             FENNEL_SUPERVISOR_STOP_WAIT_S=str(self.stop_wait_s),
             FENNEL_SUPERVISOR_WORKERS=str(settings.worker.processes),

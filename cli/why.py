@@ -69,11 +69,9 @@ def why(question_id: str, as_json: bool) -> None:
 
 def _read(settings: Settings, question_id: str) -> tuple[Why | None, str | None]:
     """What the gate decided and how the question ended, or that it has not yet."""
-    import redis
+    from config.redis_clients import threads_client
 
-    with redis.Redis.from_url(
-        settings.redis_url, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S, decode_responses=True
-    ) as connection:
+    with threads_client(settings.redis_address, _TIMEOUT_S) as connection:
         wire: Any = connection.get(names.why_key(question_id))
         outcome: Any = connection.hget(names.delivery_key(question_id), "outcome")
         if outcome is None and connection.exists(names.question_key(question_id), names.job_key(question_id)):

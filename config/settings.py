@@ -12,11 +12,19 @@ import os
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import quote
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from dotenv import dotenv_values
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -25,6 +33,7 @@ from pydantic_settings import (
 )
 from pydantic_settings import SettingsError as PydanticSettingsError
 
+from config.redis_address import RedisAddress, parse_sentinel
 from contract.errors import FennelError
 
 DEFAULTS_FILE = Path(__file__).with_name("fennel.toml")
@@ -56,10 +65,60 @@ class Section(BaseModel):
 
 
 class RedisSettings(Section):
-    """Where the queue is."""
+    """Where the queue is, and who we are there."""
 
     url: str
     port: int = Field(ge=0, le=65535)
+    user: str = Field(pattern=r"^\S*$")
+    password: SecretStr
+    sentinels: list[str]
+    sentinel_service: str = Field(pattern=r"^\S*$")
+    sentinel_tls: bool
+    sentinel_user: str = Field(pattern=r"^\S*$")
+    sentinel_password: SecretStr
+    ca_file: str
+    certificate_file: str
+    key_file: str
+
+    @field_validator("url")
+    @classmethod
+    def _address(cls, url: str) -> str:
+        if url:
+            RedisAddress.of_url(url)
+        return url
+
+    @field_validator("sentinels")
+    @classmethod
+    def _somewhere(cls, sentinels: list[str], info: ValidationInfo) -> list[str]:
+        for one in sentinels:
+            parse_sentinel(one)
+        if sentinels and info.data.get("url"):
+            raise ValueError("either sentinels tell where the server is, or redis.url: leave one of them empty")
+        return sentinels
+
+    @field_validator("sentinel_service")
+    @classmethod
+    def _which(cls, service: str, info: ValidationInfo) -> str:
+        if info.data.get("sentinels") and not service:
+            raise ValueError("the sentinels have to be told which server is meant, such as fennel")
+        return service
+
+    @field_validator("ca_file", "certificate_file", "key_file")
+    @classmethod
+    def _readable(cls, file: str, info: ValidationInfo) -> str:
+        if not file:
+            return file
+        if not (info.data.get("sentinel_tls") or info.data.get("url", "").startswith("rediss://")):
+            # Whoever names a certificate means to be encrypted.
+            raise ValueError("it needs TLS: redis.url begins with rediss://, or redis.sentinel_tls is true")
+        if not os.access(file, os.R_OK):
+            raise ValueError("there is no such file, or this user may not read it")
+        return file
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether the server is the one that Fennel starts."""
+        return not self.url and not self.sentinels
 
 
 class QueueSettings(Section):
@@ -397,17 +456,35 @@ class Settings(BaseSettings):
         return self.run_folder / "supervisor.sock"
 
     @property
-    def redis_url(self) -> str:
+    def redis_address(self) -> RedisAddress:
         """The server that everything uses."""
-        return self.redis.url or f"unix://{self.redis_socket}"
+        redis = self.redis
+        user, password = redis.user, redis.password.get_secret_value()
+        files = {"ca_file": redis.ca_file, "certificate_file": redis.certificate_file, "key_file": redis.key_file}
+        if redis.url:
+            return RedisAddress.of_url(redis.url, user, password, **files)
+        if not redis.sentinels:
+            return RedisAddress.of_socket(self.redis_socket, user, password)
+        return RedisAddress(
+            user=user,
+            password=password,
+            tls=redis.sentinel_tls,
+            sentinels=tuple(parse_sentinel(one) for one in redis.sentinels),
+            service=redis.sentinel_service,
+            sentinel_user=redis.sentinel_user,
+            sentinel_password=redis.sentinel_password.get_secret_value(),
+            **files,
+        )
 
     @property
     def secrets(self) -> list[str]:
         """Every secret in the settings, and the password of Redis: what no log may show."""
         sections = [getattr(self, name) for name in type(self).model_fields if name != "home"]
         values = [value for section in sections for _, value in section if isinstance(value, SecretStr)]
-        password = urlsplit(self.redis.url).password or ""
-        return [secret for secret in (*(value.get_secret_value() for value in values), password) if secret]
+        password = self.redis_address.password
+        # As it stands in a URL too.
+        found = (*(value.get_secret_value() for value in values), password, quote(password, safe=""))
+        return list(dict.fromkeys(secret for secret in found if secret))
 
     def make_folders(self) -> None:
         """Make the home folder and what stands in it; raises SettingsError where it cannot be written."""

@@ -8,6 +8,7 @@ from datetime import datetime
 
 import redis
 
+from config.redis_clients import threads_client, trouble
 from config.settings import Settings
 from contract import names
 from contract.finding import Finding
@@ -40,16 +41,14 @@ class Surroundings:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._client = redis.Redis.from_url(
-            settings.redis_url, decode_responses=True, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S
-        )
+        self._client = threads_client(settings.redis_address, TIMEOUT_S)
 
     def redis(self) -> Finding:
         """Whether Redis answers."""
         try:
             self._client.ping()
         except redis.RedisError as error:
-            return Finding("Redis", False, f"Redis does not answer ({error})", "fennel restart redis")
+            return redis_finding(error, self._settings)
         return Finding("Redis", True, "Redis answers")
 
     def engine(self) -> Finding:
@@ -74,6 +73,17 @@ class Surroundings:
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
+
+
+def redis_finding(error: redis.RedisError, settings: Settings) -> Finding:
+    """What is wrong with Redis; the embedded server's cure is a command of ours."""
+    what = trouble(error, settings.redis_address)
+    if settings.redis.is_embedded and what.may_pass:
+        cure = (
+            "`fennel up` starts it, `fennel restart redis` where the rest runs; `fennel logs redis` tells why it ended"
+        )
+        return Finding("Redis", False, what.says, cure)
+    return Finding("Redis", False, what.says, what.cure)
 
 
 def engine_finding(state: EngineState, subject: str = "engine") -> Finding:

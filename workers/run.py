@@ -6,10 +6,10 @@ import signal
 import threading
 import time
 
-import redis
 import structlog
 from prometheus_client import REGISTRY
 
+from config.redis_clients import threads_client
 from config.settings import Settings, supervised_program
 from contract.errors import FennelError
 from health.backoff import pause_s
@@ -38,7 +38,7 @@ REDIS_TIMEOUT_S = 10.0
 def run_worker(settings: Settings, name: str) -> int:
     """Work until told to stop; returns the exit code."""
     settings.make_folders()
-    connection = redis.Redis.from_url(settings.redis_url, socket_timeout=REDIS_TIMEOUT_S)
+    connection = threads_client(settings.redis_address, REDIS_TIMEOUT_S, decode=False)
     report = EngineReport(name, settings)
     engine = EngineSupervisor(
         settings.engine,

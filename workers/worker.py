@@ -34,6 +34,7 @@ from rq.timeouts import BaseDeathPenalty
 from rq.utils import utcparse
 from rq.worker import BaseWorker, WorkerStatus
 
+from config.redis_clients import trouble
 from config.settings import Settings
 from contract import names
 from contract.errors import FennelError
@@ -110,6 +111,7 @@ class QuestionWorker(BaseWorker):  # type: ignore[misc]  # RQ is not typed
             log_job_description=False,
         )
         self._settings = settings.worker
+        self._address = settings.redis_address
         self._answerer = answerer
         self._ready = ready
         self._tell_more = tell
@@ -186,8 +188,11 @@ class QuestionWorker(BaseWorker):  # type: ignore[misc]  # RQ is not typed
             try:
                 self.connection.ping()
             except redis.RedisError as error:
-                if not told:
-                    log.warning("Redis does not answer; waiting for it", error=str(error))
+                what = trouble(error, self._address)
+                if not what.may_pass:
+                    self.give_up(str(what))
+                elif not told:
+                    log.warning("waiting for Redis", error=str(what))
                     told = True
                 self._stop.wait(0.5)
             else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import redis
 
 from cli.stack import Program, Stack, StackError
+from config.redis_clients import threads_client
 from config.settings import Settings
 from contract.finding import Finding
 from health.engine_state import EngineState, read_states
@@ -24,9 +25,7 @@ def findings(settings: Settings) -> list[Finding]:
 
 def engines(settings: Settings) -> list[EngineState]:
     """What the workers say of their engines; empty where Redis does not answer."""
-    with redis.Redis.from_url(
-        settings.redis_url, decode_responses=True, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S
-    ) as client:
+    with threads_client(settings.redis_address, TIMEOUT_S) as client:
         try:
             return read_states(client, settings)
         except redis.RedisError:

@@ -7,9 +7,10 @@ from typing import Any
 
 import redis
 
-from cli.readiness import shown_address
+from config.redis_clients import threads_client
 from config.settings import Settings
 from contract.finding import Finding
+from health.surroundings import redis_finding
 
 TIMEOUT_S = 3.0
 MAX_SKEW_S = 2.0
@@ -18,10 +19,7 @@ FULL = 0.9
 
 def findings(settings: Settings) -> list[Finding]:
     """All findings of Redis; the first alone where it does not answer."""
-    address = shown_address(settings.redis_url)
-    with redis.Redis.from_url(
-        settings.redis_url, decode_responses=True, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S
-    ) as client:
+    with threads_client(settings.redis_address, TIMEOUT_S) as client:
         try:
             asked_at_s = time.time()
             seconds, microseconds = client.time()
@@ -29,21 +27,15 @@ def findings(settings: Settings) -> list[Finding]:
             info: dict[str, Any] = client.info()
             kept = _kept(client)
         except redis.RedisError as error:
-            return [Finding("Redis", False, f"Redis at {address} does not answer ({error})", _cure(settings))]
+            return [redis_finding(error, settings)]
     skew_s = seconds + microseconds / 1e6 - (asked_at_s + answered_at_s) / 2
     version = info.get("valkey_version") or info.get("redis_version")
     return [
-        Finding("Redis", True, f"{version} answers at {address}"),
+        Finding("Redis", True, f"{version} answers at {settings.redis_address.shown}"),
         _persistence(info, kept),
         _memory(info),
         _clock(skew_s),
     ]
-
-
-def _cure(settings: Settings) -> str:
-    if settings.redis.url:
-        return "start that server, or correct FENNEL_REDIS__URL"
-    return "`fennel up` starts it, `fennel restart redis` where the rest runs; `fennel logs redis` tells why it ended"
 
 
 def _kept(client: redis.Redis) -> dict[str, str]:

@@ -11,6 +11,7 @@ import redis.asyncio
 from redis.exceptions import RedisError
 
 from bot.redis_link import plain_client
+from config.redis_address import RedisAddress
 from contract import names, scripts
 from contract.answer import Citation, FinalAnswer, Outcome, PartialAnswer
 from contract.question import Question
@@ -72,11 +73,13 @@ async def finish(client: redis.asyncio.Redis, final: FinalAnswer) -> int:
 
 
 @contextlib.asynccontextmanager
-async def answering(url: str, answer: Answer = echo, partials: tuple[str, ...] = ()) -> AsyncIterator[None]:
+async def answering(
+    address: RedisAddress, answer: Answer = echo, partials: tuple[str, ...] = ()
+) -> AsyncIterator[None]:
     """Answer whatever is asked, with partial answers before, while the block runs."""
 
     async def work() -> None:
-        async with plain_client(url) as client:
+        async with plain_client(address) as client:
             while True:
                 try:
                     question = await look(client)

@@ -154,7 +154,7 @@ async def test_a_chat_in_a_terminal(
         b"\xff\xfe",
         b"@fennel " + b"x" * 100_000,
     ]
-    async with running_bot(console(tmp_path, out, *typed), make_settings()) as bot, answering(valkey.url):
+    async with running_bot(console(tmp_path, out, *typed), make_settings()) as bot, answering(valkey.address):
         await asyncio.wait([bot], timeout=10)
         assert bot.done()
     shown = out.getvalue()

@@ -69,7 +69,7 @@ async def test_a_question_is_answered_in_one_message_with_its_sources(
     chat: FakeChat, make_settings: MakeSettings, valkey: ValkeyServer, redis_client: redis.asyncio.Redis
 ) -> None:
     """An event becomes a question, and its answer with numbered sources the only reply to it."""
-    async with running_bot(ChatPlatform(chat.url), make_settings()), answering(valkey.url):
+    async with running_bot(ChatPlatform(chat.url), make_settings()), answering(valkey.address):
         message_id = chat.write("How many days off?")
         post = await ended(chat, message_id)
         await until(lambda: nothing_is_open(redis_client))
@@ -153,7 +153,7 @@ async def test_a_send_that_goes_wrong_is_shown_once(
     """A broken connection before, in or after the send, a refusal for now and a slow platform all end in one reply."""
     chat.fail("post", fault, for_s=0.2, after_s=0.1)
     platform = ChatPlatform(chat.url, resolve=resolve)
-    async with running_bot(platform, make_settings()), answering(valkey.url):
+    async with running_bot(platform, make_settings()), answering(valkey.address):
         message_id = chat.write("How many days off?")
         await ended(chat, message_id)
         await asyncio.to_thread(chat.wait_for, lambda: not chat.late_posts)
@@ -167,7 +167,7 @@ async def test_a_platform_where_much_goes_wrong_shows_each_answer_once(
     """With one call in five going wrong in a way drawn by chance, each question has one reply, in order."""
     with FakeChat(redeliver_after_s=0.3, fault_rate=0.2, seed=7) as chat:
         platform = ChatPlatform(chat.url, resolve=resolve)
-        async with running_bot(platform, make_settings()), answering(valkey.url, partials=("You",)):
+        async with running_bot(platform, make_settings()), answering(valkey.address, partials=("You",)):
             message_ids = [chat.write(f"question {number}", thread=f"t{number % 10}") for number in range(30)]
             posts = [await ended(chat, message_id) for message_id in message_ids]
             await asyncio.to_thread(chat.wait_for, lambda: not chat.late_posts)
@@ -221,7 +221,7 @@ async def test_a_refused_answer_is_given_up_and_holds_up_nobody(
         await until(lambda: nothing_is_open(redis_client))
         assert await redis_client.hget(names.delivery_key(question.id), "state") == "refused"
         chat.faults.clear()
-        async with answering(valkey.url):
+        async with answering(valkey.address):
             await ended(chat, chat.write("And now?"))
     assert not chat.replies(refused)
     assert len([line for line in chat.journal if line.kind == "post" and line.payload["reply_to"] == refused]) == 1
@@ -339,7 +339,7 @@ async def test_redis_killed_in_between_loses_and_repeats_nothing(
 ) -> None:
     """While Redis is killed and started again under load, every question is answered once and in order."""
     server = make_valkey()
-    async with running_bot(ChatPlatform(chat.url), make_settings(server.url), lease_s=5), answering(server.url):
+    async with running_bot(ChatPlatform(chat.url), make_settings(server.url), lease_s=5), answering(server.address):
         message_ids = [chat.write(f"question {number}", thread=f"t{number % 5}") for number in range(40)]
         for _ in range(2):
             await asyncio.sleep(0.15)

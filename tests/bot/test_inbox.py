@@ -31,7 +31,7 @@ from tests.valkey import ValkeyServer
 @pytest.fixture
 async def inbox(valkey: ValkeyServer) -> AsyncIterator[Inbox]:
     """An inbox with room for three."""
-    async with patient_client(valkey.url) as client:
+    async with patient_client(valkey.address) as client:
         yield Inbox(client, max_queued=3, job_timeout_s=300)
 
 
@@ -140,7 +140,7 @@ async def test_rq_reads_the_job(inbox: Inbox, valkey: ValkeyServer) -> None:
 async def test_redis_away_for_a_moment_loses_nothing(make_valkey: Callable[[], ValkeyServer]) -> None:
     """A question that is accepted while Redis is killed and started again is accepted once."""
     server = make_valkey()
-    async with patient_client(server.url) as client:
+    async with patient_client(server.address) as client:
         inbox = Inbox(client, max_queued=10, job_timeout_s=300)
         await inbox.accept(make_question(1))
         server.kill()
@@ -154,7 +154,7 @@ async def test_redis_away_for_a_moment_loses_nothing(make_valkey: Callable[[], V
 async def test_redis_away_for_long_is_told_to_the_platform(make_valkey: Callable[[], ValkeyServer]) -> None:
     """When Redis does not come back in time, accepting raises, so that the event is delivered again."""
     server = make_valkey()
-    async with patient_client(server.url) as client:
+    async with patient_client(server.address) as client:
         inbox = Inbox(client, max_queued=10, job_timeout_s=300, give_up_after_s=0.2)
         server.kill()
         with pytest.raises(InboxError, match="took nothing in"):

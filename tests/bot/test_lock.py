@@ -24,7 +24,7 @@ KEY = names.bot_lock_key("chat", "test")
 @pytest.fixture
 async def client(valkey: ValkeyServer) -> AsyncIterator[redis.asyncio.Redis]:
     """A client that waits for Redis."""
-    async with patient_client(valkey.url) as one:
+    async with patient_client(valkey.address) as one:
         yield one
 
 

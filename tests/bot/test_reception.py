@@ -54,7 +54,7 @@ DELETED = MessageDeleted("test", "team", "general", "m1")
 @pytest.fixture
 async def reception(valkey: ValkeyServer, make_settings: MakeSettings) -> AsyncIterator[Reception]:
     """A reception on the session's server."""
-    async with patient_client(valkey.url) as client, plain_client(valkey.url) as reader:
+    async with patient_client(valkey.address) as client, plain_client(valkey.address) as reader:
         delivery = Delivery(ChatPlatform("http://127.0.0.1:1"), client, reader, interval_s=1)
         yield make_reception(make_settings(), client, "test", delivery, History(client, 1))
 

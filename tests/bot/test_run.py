@@ -180,7 +180,7 @@ async def test_a_dead_link_ends_the_process(chat: FakeChat, make_settings: MakeS
         await run_bot(Dead(chat.url), settings, asyncio.Event())
     async with running_bot(ChatPlatform(chat.url), settings) as again:
         message_id = chat.write("Still there?")
-        async with answering(settings.redis_url):
+        async with answering(settings.redis_address):
             await asyncio.to_thread(chat.wait_ended, message_id, 8)
         assert not again.done()
 
@@ -192,7 +192,7 @@ async def test_a_bot_that_kills_itself_at_any_step_answers_everything_once(
     arguments = ["tests.fakes.chat_bot", "--url", chat.url, "--self-kill", "0.12"]
     message_ids = [chat.write(f"question {number}", thread=f"t{number % 2}") for number in range(10)]
     deaths = 0
-    async with answering(valkey.url):
+    async with answering(valkey.address):
         bot = start_bot()
         process = await bot.start(*arguments)
         async with asyncio.timeout(90):

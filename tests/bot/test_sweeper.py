@@ -63,7 +63,7 @@ class Stage:
 @pytest.fixture
 async def stage(valkey: ValkeyServer) -> AsyncIterator[Stage]:
     """Notices after 5 s, the end after 600 s."""
-    async with patient_client(valkey.url) as client:
+    async with patient_client(valkey.address) as client:
         inbox = Inbox(client, max_queued=100, job_timeout_s=300)
         board = Board()
         sweeper = Sweeper(client, inbox, board, platform="chat", queued_notice_after_s=5, answer_ttl_s=600)

@@ -95,7 +95,7 @@ async def test_json_is_one_object_with_the_answer(
     start: Start, valkey: ValkeyServer, redis_client: redis.asyncio.Redis
 ) -> None:
     """A program gets exactly the promised members, and nothing is left behind."""
-    async with answering(valkey.url):
+    async with answering(valkey.address):
         code, out, err = await ended(await start("--json", "How many days off?"))
     body = json.loads(out)
     assert list(body) == ["question_id", "outcome", "text", "citations", "queued_ms", "first_text_ms", "total_ms"]
@@ -118,7 +118,7 @@ async def test_the_exit_code_tells_how_it_ended(
     start: Start, valkey: ValkeyServer, redis_client: redis.asyncio.Redis, outcome: Outcome, code: int
 ) -> None:
     """Small talk is an answer, not found and failed have codes of their own, and each is said in a sentence."""
-    async with answering(valkey.url, ends_as(outcome)):
+    async with answering(valkey.address, ends_as(outcome)):
         found, out, _err = await ended(await start("你好吗？"))
     assert found == code
     assert out.strip()

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import redis
 from click.testing import CliRunner, Result
 
 from cli.why import why
+from config.redis_clients import threads_client
 from config.settings import Settings, load_settings
 from contract import names
 from contract.answer import Outcome
@@ -44,7 +44,7 @@ def run(*arguments: str) -> Result:
 
 def answer(settings: Settings, text: str, heard: str = "mention") -> str:
     """Let a worker's answerer and a pipeline without an engine answer, and return the question's id."""
-    connection = redis.Redis.from_url(settings.redis_url)
+    connection = threads_client(settings.redis_address, 5.0, decode=False)
     question = replace(make_question(text), heard=heard)
     pipeline = Pipeline(ShelfRetriever([KEY]), shipped_gate(), settings)
     no_job: Any = None
@@ -75,7 +75,7 @@ def test_a_refusal_is_told_with_score_threshold_and_passages(settings: Settings)
 def test_reasons_live_as_long_as_the_setting_says(settings: Settings) -> None:
     """The record leaves by itself after why_ttl_s, and holds no text of the chat."""
     question_id = answer(settings, "Where is the zebra enclosure of Lisbon?")
-    with redis.Redis.from_url(settings.redis_url) as connection:
+    with threads_client(settings.redis_address, 5.0, decode=False) as connection:
         left_s = connection.ttl(names.why_key(question_id))
         wire = connection.get(names.why_key(question_id))
     assert 0 <= settings.gate.why_ttl_s - left_s < 60
@@ -100,7 +100,7 @@ def _nearly_sure(model: object, question: str, hits: object, vector: object) -> 
 
 def test_an_end_without_the_gate_is_told_too(settings: Settings) -> None:
     """A question that met a full queue has no scores, but an end."""
-    with redis.Redis.from_url(settings.redis_url) as connection:
+    with threads_client(settings.redis_address, 5.0, decode=False) as connection:
         connection.hset(names.delivery_key("q-busy"), "outcome", Outcome.BUSY.value)
         connection.set(names.question_key("q-waits"), "{}")
     assert "the queue was full" in run("q-busy").output

@@ -19,12 +19,12 @@ def create(settings: Settings) -> Platform:
             wecom.aes_key.get_secret_value(),
             wecom.api_url,
         )
-        return WeComCallback(callback, wecom.bot_id, settings.redis_url, settings.bot.name)
+        return WeComCallback(callback, wecom.bot_id, settings.redis_address, settings.bot.name)
     if not (wecom.bot_id and wecom.secret.get_secret_value()):
         raise NotConfiguredError(
             "wecom is not configured for the long connection: set FENNEL_WECOM__BOT_ID and FENNEL_WECOM__SECRET, "
             "or FENNEL_WECOM__MODE=callback"
         )
     return WeComLongConnection(
-        wecom.ws_url, wecom.bot_id, wecom.secret.get_secret_value(), settings.redis_url, settings.bot.name
+        wecom.ws_url, wecom.bot_id, wecom.secret.get_secret_value(), settings.redis_address, settings.bot.name
     )

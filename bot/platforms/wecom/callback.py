@@ -31,6 +31,7 @@ from bot.platforms.wecom.pace import Kind, Pace, Rate
 from bot.platforms.wecom.polled import Polled, PolledStreams
 from bot.platforms.wecom.sentences import NOTES_BYTES, TEXT_ONLY, WELCOME, sentence
 from bot.text_parts import split
+from config.redis_address import RedisAddress
 from contract.question import Question, question_id
 
 PART_BYTES = CONTENT_BYTES - NOTES_BYTES
@@ -64,7 +65,7 @@ class WeComCallback(Platform):
         self,
         settings: CallbackSettings,
         bot_id: str,
-        redis_url: str,
+        redis_address: RedisAddress,
         bot_name: str,
         times: AnswerTimes | None = None,
         rate: Rate | None = None,
@@ -78,7 +79,7 @@ class WeComCallback(Platform):
         self._rate = rate or Rate()
         # Answers to polls are not counted: WeCom itself asks more often than its own rate allows.
         self._pace = Pace(self._rate)
-        self._streams = PolledStreams(redis_url)
+        self._streams = PolledStreams(redis_address)
         self._receive: Receive | None = None
         self._closed = asyncio.Event()
         self._handed: weakref.WeakValueDictionary[str, asyncio.Event] = weakref.WeakValueDictionary()

@@ -53,7 +53,7 @@ def _missing(wecom: WecomSettings, *keys: str) -> Finding | None:
 
 async def _long_connection(settings: Settings) -> list[Finding]:
     try:
-        async with asyncio.timeout(REDIS_TIMEOUT_S), plain_client(settings.redis_url) as redis:
+        async with asyncio.timeout(REDIS_TIMEOUT_S), plain_client(settings.redis_address) as redis:
             holder: Any = await redis.get(names.bot_lock_key(PLATFORM, settings.wecom.bot_id))
             link: Any = await redis.hgetall(names.wecom_link_key(settings.wecom.bot_id))
     except (RedisError, OSError, TimeoutError):
@@ -67,7 +67,7 @@ async def _long_connection(settings: Settings) -> list[Finding]:
 
 async def _without_redis(settings: Settings) -> Finding:
     """Nobody can tell who holds the link; but a server of our own has no bots on other machines."""
-    if settings.redis.url or _bot_runs_here():
+    if not settings.redis.is_embedded or _bot_runs_here():
         says = (
             "Redis does not answer, so that it is not known whether a bot holds the link; a trial would take it away."
         )

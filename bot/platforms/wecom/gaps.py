@@ -17,6 +17,7 @@ from redis.typing import EncodableT, FieldT
 from bot.platforms.wecom import metrics
 from bot.platforms.wecom.events import PLATFORM
 from bot.redis_link import patient_client
+from config.redis_address import RedisAddress
 from contract import names
 
 LAST_WORD_WITHIN_S = 2.0
@@ -30,8 +31,8 @@ class Gaps:
     Times are seconds since the epoch.
     """
 
-    def __init__(self, redis_url: str, bot_id: str) -> None:
-        self._url = redis_url
+    def __init__(self, redis_address: RedisAddress, bot_id: str) -> None:
+        self._address = redis_address
         self._key = names.wecom_link_key(bot_id)
         self._alive_at_s: float | None = None
         self._first_up_at_s: float | None = None
@@ -55,7 +56,7 @@ class Gaps:
 
     async def keep(self) -> None:
         """Write down what changes, until cancelled; then once more."""
-        async with patient_client(self._url) as redis:
+        async with patient_client(self._address) as redis:
             before: Any = await redis.hgetall(self._key)
             self._total_s += float(before.get("gaps_s", 0))
             try:

@@ -31,6 +31,7 @@ from bot.platforms.wecom.link import LinkTimes, WeComLink
 from bot.platforms.wecom.pace import Pace, Rate
 from bot.platforms.wecom.records import Records
 from bot.platforms.wecom.sentences import TEXT_ONLY, WELCOME
+from config.redis_address import RedisAddress
 from contract.errors import FennelError
 from contract.question import Question, question_id
 
@@ -63,13 +64,19 @@ class WeComLongConnection(Platform):
     settle_s = 0.0
 
     def __init__(
-        self, url: str, bot_id: str, secret: str, redis_url: str, bot_name: str, limits: Limits | None = None
+        self,
+        url: str,
+        bot_id: str,
+        secret: str,
+        redis_address: RedisAddress,
+        bot_name: str,
+        limits: Limits | None = None,
     ) -> None:
         self.account = bot_id
         limits = limits or Limits()
         self._bot_name = bot_name
-        self._records = Records(redis_url)
-        self._gaps = Gaps(redis_url, bot_id)
+        self._records = Records(redis_address)
+        self._gaps = Gaps(redis_address, bot_id)
         self._link = WeComLink(url, bot_id, secret, self._take, limits.link, self._gaps)
         self._wire = Wire(self._link, self._records, Pace(limits.rate), limits.answer, limits.rate.per_min)
         self._answers: weakref.WeakValueDictionary[str, Answer] = weakref.WeakValueDictionary()

@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from redis.typing import EncodableT, FieldT
 
 from bot.redis_link import patient_client
+from config.redis_address import RedisAddress
 from contract import names
 from contract.question import Question
 
@@ -82,8 +83,8 @@ class Polled:
 class PolledStreams:
     """The streams of one bot. Waits for Redis."""
 
-    def __init__(self, redis_url: str) -> None:
-        self._url = redis_url
+    def __init__(self, redis_address: RedisAddress) -> None:
+        self._address = redis_address
         self._client: Redis | None = None
 
     async def question(self, question_id: str) -> Question | None:
@@ -141,5 +142,5 @@ class PolledStreams:
     @property
     def _redis(self) -> Redis:
         if self._client is None:
-            self._client = patient_client(self._url)
+            self._client = patient_client(self._address)
         return self._client

@@ -14,6 +14,7 @@ from typing import Any
 from redis.asyncio import Redis
 
 from bot.redis_link import patient_client
+from config.redis_address import RedisAddress
 from contract import names
 
 
@@ -58,8 +59,8 @@ class Record:
 class Records:
     """The records of one bot. Waits for Redis."""
 
-    def __init__(self, redis_url: str) -> None:
-        self._url = redis_url
+    def __init__(self, redis_address: RedisAddress) -> None:
+        self._address = redis_address
         self._redis: Redis | None = None
 
     async def load(self, question_id: str) -> Record:
@@ -82,7 +83,7 @@ class Records:
     def redis(self) -> Redis:
         """The connection, opened when it is wanted first."""
         if self._redis is None:
-            self._redis = patient_client(self._url)
+            self._redis = patient_client(self._address)
         return self._redis
 
     async def close(self) -> None:

@@ -18,4 +18,4 @@ def create(settings: Settings) -> Platform:
     if not at_terminal and sessions.load() is None:
         raise NotConfiguredError(NOT_LOGGED_IN)
     login = Login(settings.weixin.base_url, sys.stdout, ask_at_terminal) if at_terminal else None
-    return Weixin(sessions, login, settings.redis_url)
+    return Weixin(sessions, login, settings.redis_address)

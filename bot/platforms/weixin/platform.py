@@ -26,6 +26,7 @@ from bot.platforms.weixin.records import Records
 from bot.platforms.weixin.sentences import TEXT_ONLY
 from bot.platforms.weixin.session import Session, SessionFile
 from bot.platforms.weixin.typing_sign import AGAIN_S, TypingSign
+from config.redis_address import RedisAddress
 from contract.errors import FennelError
 from contract.question import Question, question_id
 
@@ -72,11 +73,11 @@ class Weixin(Platform):
     settle_s = 0.0
 
     def __init__(
-        self, sessions: SessionFile, login: Login | None, redis_url: str, times: PollTimes | None = None
+        self, sessions: SessionFile, login: Login | None, redis_address: RedisAddress, times: PollTimes | None = None
     ) -> None:
         self._sessions = sessions
         self._login = login
-        self._records = Records(redis_url)
+        self._records = Records(redis_address)
         self._times = times or PollTimes()
         self._account: Account | None = None
         self._closed = asyncio.Event()

@@ -12,6 +12,7 @@ from typing import Any
 from redis.asyncio import Redis
 
 from bot.redis_link import patient_client
+from config.redis_address import RedisAddress
 from contract import names
 
 
@@ -31,8 +32,8 @@ class Record:
 class Records:
     """The records of one account. Waits for Redis."""
 
-    def __init__(self, redis_url: str) -> None:
-        self._url = redis_url
+    def __init__(self, redis_address: RedisAddress) -> None:
+        self._address = redis_address
         self._client: Redis | None = None
 
     async def load(self, question_id: str) -> Record:
@@ -82,5 +83,5 @@ class Records:
     @property
     def _redis(self) -> Redis:
         if self._client is None:
-            self._client = patient_client(self._url)
+            self._client = patient_client(self._address)
         return self._client

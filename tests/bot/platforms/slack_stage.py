@@ -13,7 +13,9 @@ from bot.chat_event import ChatEvent
 from bot.chat_message import ChatMessage
 from bot.inbox import InboxError
 from bot.platforms.slack import SlackPlatform
+from bot.redis_link import plain_client
 from bot.reply_slot import AtStep, go_on
+from config.redis_address import RedisAddress
 from config.settings import Settings
 from contract.answer import Citation, FinalAnswer, Outcome
 from contract.question import Question
@@ -106,12 +108,12 @@ async def listening(fake: FakeSlack, platform: SlackPlatform) -> AsyncIterator[R
 
 
 @contextlib.asynccontextmanager
-async def scripted(url: str, script: Script) -> AsyncIterator[None]:
+async def scripted(address: RedisAddress, script: Script) -> AsyncIterator[None]:
     """Work on each question as the script says, several at a time, while the block runs."""
     stopping = asyncio.Event()
 
     async def work() -> None:
-        async with redis.asyncio.Redis.from_url(url, decode_responses=True) as client, asyncio.TaskGroup() as tasks:
+        async with plain_client(address) as client, asyncio.TaskGroup() as tasks:
             begun = []
             while not stopping.is_set():
                 question = await take(client)
@@ -151,7 +153,7 @@ async def serving(
 ) -> AsyncIterator[SlackPlatform]:
     """A bot and a small worker, connected, while the block runs; without a script the worker echoes."""
     platform = slack_platform(settings, **options)
-    worker = scripted(settings.redis_url, script or echoes)
+    worker = scripted(settings.redis_address, script or echoes)
     async with worker, running_bot(platform, settings, at_step):
         if settings.slack.mode == "http":
             await fake.eventually(lambda: platform.events_url)

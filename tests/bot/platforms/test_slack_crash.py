@@ -93,7 +93,7 @@ async def test_a_killed_bot_leaves_one_message(
     """Wherever a bot is killed, the asker sees one message in the end, and it is whole."""
     settings = make_settings(slack=slack_settings(fake))
     grower = Grower(fake)
-    async with scripted(settings.redis_url, grower.script):
+    async with scripted(settings.redis_address, grower.script):
         async with bot_that_dies(fake, settings, step, nth):
             asked = fake.happen("app_mention")
         grower.bot_is_dead = True
@@ -111,7 +111,7 @@ async def test_a_bot_killed_while_it_looks_for_a_lost_send_leaves_one_message(
     """A second bot dies over what the first one left in doubt, sent or not: the third shows one whole message."""
     settings = make_settings(slack=slack_settings(fake))
     grower = Grower(fake)
-    async with scripted(settings.redis_url, grower.script):
+    async with scripted(settings.redis_address, grower.script):
         async with bot_that_dies(fake, settings, before):
             asked = fake.happen("app_mention")
         grower.bot_is_dead = True

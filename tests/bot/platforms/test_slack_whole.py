@@ -354,7 +354,7 @@ async def test_without_a_status_line_the_place_is_a_message_that_becomes_the_ans
         asked = ask(fake)
         (notice,) = await shown(fake, asked, ends=0)
         assert notice.shown == "Queued, you are next."
-        async with scripted(settings.redis_url, echoes):
+        async with scripted(settings.redis_address, echoes):
             (answer,) = await shown(fake, asked)
         assert HOLIDAYS_QUESTION in answer.shown
         assert answer.ts == notice.ts

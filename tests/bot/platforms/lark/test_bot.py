@@ -57,7 +57,7 @@ async def test_a_question_in_a_group_is_answered_in_one_card(
     fake: FakeLark, make_platform: MakePlatform, make_settings: MakeSettings, valkey: ValkeyServer
 ) -> None:
     """A mention gets one card in reply, with the answer, its sources and two buttons; the event is acknowledged."""
-    async with running_bot(make_platform(), make_settings()), answering(valkey.url, partials=("You", "You asked")):
+    async with running_bot(make_platform(), make_settings()), answering(valkey.address, partials=("You", "You asked")):
         message_id = fake.say("How many days off?", mention_bot=True)
         answer = await answer_to(fake, message_id)
         await eventually(fake, lambda: not fake.unacked_events())
@@ -87,7 +87,7 @@ async def test_a_direct_message_needs_no_mention(
     fake: FakeLark, make_platform: MakePlatform, make_settings: MakeSettings, valkey: ValkeyServer
 ) -> None:
     """In a direct chat whatever is written is a question; in a group it needs a mention."""
-    async with running_bot(make_platform(), make_settings()), answering(valkey.url):
+    async with running_bot(make_platform(), make_settings()), answering(valkey.address):
         overheard = fake.say("How many days off?")
         message_id = fake.say("How many days off?", direct=True)
         await answer_to(fake, message_id)
@@ -100,7 +100,7 @@ async def test_a_follow_up_needs_no_mention(
 ) -> None:
     """Whoever answers the bot's card is answered, and so is whoever goes on in the topic."""
     topics = fake.add_chat(topic=True)
-    async with running_bot(make_platform(), make_settings()), answering(valkey.url):
+    async with running_bot(make_platform(), make_settings()), answering(valkey.address):
         for chat_id in (fake.add_chat(), topics):
             message_id = fake.say("How many days off?", mention_bot=True, chat_id=chat_id)
             answer = await answer_to(fake, message_id)
@@ -120,7 +120,7 @@ async def test_rich_text_and_a_quote_are_understood(
 ) -> None:
     """A post is read as text, and a question about somebody's message comes with that message's words."""
     monkeypatch.setattr(receiving, "QUOTE_WITHIN_S", 0.2)
-    async with running_bot(make_platform(), make_settings()), answering(valkey.url):
+    async with running_bot(make_platform(), make_settings()), answering(valkey.address):
         post = fake.say("How many\ndays off?", mention_bot=True, message_type="post", title="Holidays")
         assert (await answer_to(fake, post)).text.startswith("You asked: Holidays\nHow many\ndays off?")
         quoted = fake.say("The gauge shows E42.")
@@ -149,7 +149,7 @@ async def test_a_judgement_is_taken_in(
     fake: FakeLark, make_platform: MakePlatform, make_settings: MakeSettings, valkey: ValkeyServer
 ) -> None:
     """A press on a button of the card is acknowledged with a sign that it was taken."""
-    async with running_bot(make_platform(), make_settings()), answering(valkey.url):
+    async with running_bot(make_platform(), make_settings()), answering(valkey.address):
         message_id = fake.say("How many days off?", mention_bot=True)
         answer = await answer_to(fake, message_id)
         assert answer.card
@@ -187,7 +187,7 @@ async def test_an_event_that_comes_often_is_one_question(
         fake.change_rules(ack_timeout_s=0.5)
         message_id = fake.say("How many days off? " + "x" * 2000, mention_bot=True)
         await eventually(fake, lambda: not fake.unacked_events())
-        async with answering(valkey.url):
+        async with answering(valkey.address):
             await answer_to(fake, message_id)
     assert len(fake.answers_to(message_id)) == 1
 
@@ -204,7 +204,7 @@ async def test_without_redis_the_event_comes_again(
         message_id = fake.say("How many days off?", mention_bot=True)
         await eventually(fake, lambda: fake.deliveries.all[0].outcomes == ["500"])
         await asyncio.to_thread(server.start)
-        async with answering(server.url):
+        async with answering(server.address):
             await answer_to(fake, message_id)
         await eventually(fake, lambda: not fake.unacked_events())
     assert len(fake.answers_to(message_id)) == 1
@@ -340,7 +340,7 @@ async def test_questions_that_come_out_of_order_are_both_answered(
     fake: FakeLark, make_platform: MakePlatform, make_settings: MakeSettings, valkey: ValkeyServer
 ) -> None:
     """When Lark tells of the second question first, each gets its own answer, once."""
-    async with running_bot(make_platform(), make_settings()), answering(valkey.url):
+    async with running_bot(make_platform(), make_settings()), answering(valkey.address):
         await eventually(fake, lambda: fake.link.connections)
         fake.fail("event", "out_of_order")
         asked = [fake.say(text, direct=True) for text in ("first", "second")]

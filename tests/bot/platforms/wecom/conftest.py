@@ -66,7 +66,7 @@ def long_connection(fake: FakeWeCom, settings: Settings, **link: float) -> WeCom
         fake.urls()["FENNEL_WECOM__WS_URL"],
         fake.account.bot_id,
         fake.account.secret,
-        settings.redis_url,
+        settings.redis_address,
         fake.account.bot_name,
         limits(fake.time_scale, **link),
     )

@@ -66,7 +66,7 @@ async def test_a_question_in_a_group_is_answered_in_one_stream(
     fake: FakeWeCom, make_settings: MakeSettings, valkey: ValkeyServer, redis_client: redis.asyncio.Redis
 ) -> None:
     """A mention in a group becomes a question, and its answer with sources the one finished bubble in answer to it."""
-    async with linked_bot(fake, make_settings()), answering(valkey.url):
+    async with linked_bot(fake, make_settings()), answering(valkey.address):
         shown = await answered(fake, await say(fake))
         await until(lambda: nothing_is_open(redis_client))
     assert shown.content.startswith("You asked: 怎么部署？\n\n")
@@ -80,7 +80,7 @@ async def test_a_question_in_a_single_chat_is_answered_there(
     fake: FakeWeCom, make_settings: MakeSettings, valkey: ValkeyServer
 ) -> None:
     """A direct message is answered in the chat of the person who wrote it."""
-    async with linked_bot(fake, make_settings()), answering(valkey.url):
+    async with linked_bot(fake, make_settings()), answering(valkey.address):
         await answered(fake, await say(fake, "How many days off?", chatid=None, user=USER))
     (shown,) = fake.bot_messages(USER)
     assert shown.content.startswith("You asked: How many days off?")
@@ -168,7 +168,7 @@ async def test_a_start_that_breaks_is_done_again_in_the_same_stream(
     async with linked_bot(fake, make_settings()):
         message_id = await say(fake)
         await when(fake, lambda: fake.replies_to(message_id))
-        async with answering(valkey.url):
+        async with answering(valkey.address):
             await answered(fake, message_id)
     assert len(fake.bot_messages(GROUP)) == 1
 
@@ -405,7 +405,7 @@ async def test_a_long_answer_is_split_at_the_byte_limit(
     text = "\n\n".join(paragraphs)
     async with (
         linked_bot(fake, make_settings()),
-        answering(valkey.url, lambda question: FinalAnswer(question.to_wire(), Outcome.ANSWERED, text)),
+        answering(valkey.address, lambda question: FinalAnswer(question.to_wire(), Outcome.ANSWERED, text)),
     ):
         first = await answered(fake, await say(fake))
         await until(lambda: nothing_is_open(redis_client))
@@ -471,7 +471,7 @@ async def test_a_rate_that_wecom_reports_is_waited_for(
     fake.fail("aibot_respond_msg", "errcode", errcode=45009)
     async with linked_bot(fake, make_settings()):
         message_id = await say(fake)
-        async with answering(valkey.url):
+        async with answering(valkey.address):
             await answered(fake, message_id)
     assert len(fake.bot_messages(GROUP)) == 1
 

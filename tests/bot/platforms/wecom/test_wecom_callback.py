@@ -46,7 +46,7 @@ def callback_bot(fake: FakeWeCom, settings: Settings, **changed: str) -> WeComCa
     return WeComCallback(
         CallbackSettings("127.0.0.1", 0, **values),
         fake.account.bot_id,
-        settings.redis_url,
+        settings.redis_address,
         fake.account.bot_name,
         times,
         limits(fake.time_scale).rate,
@@ -160,7 +160,7 @@ async def test_what_is_signed_and_makes_no_sense_does_no_harm(
     cipher = CallbackCipher(fake.account.token, fake.account.aes_key)
     sealed = cipher.seal(inside)
     query = {"msg_signature": cipher.sign("1", "n", sealed), "timestamp": "1", "nonce": "n"}
-    async with called_bot(fake, make_settings()) as (url, _bot), answering(valkey.url):
+    async with called_bot(fake, make_settings()) as (url, _bot), answering(valkey.address):
         async with aiohttp.ClientSession() as session, session.post(url, params=query, json={"encrypt": sealed}) as got:
             assert got.status in (200, 400)
             assert not await got.read()
@@ -195,7 +195,7 @@ async def test_the_same_call_twice_is_one_question(
 ) -> None:
     """A callback that comes again gets the same stream."""
     fake.fail("callback", "duplicate")
-    async with called_bot(fake, make_settings()), answering(valkey.url):
+    async with called_bot(fake, make_settings()), answering(valkey.address):
         await answered(fake, await say(fake))
         await until(lambda: nothing_is_open(redis_client))
     assert len(fake.bot_messages(GROUP)) == 1
@@ -256,7 +256,7 @@ async def test_what_redis_does_not_take_is_called_again(
 ) -> None:
     """A callback that is not safe is answered with an error, so that WeCom calls again."""
     server = make_valkey()
-    async with called_bot(fake, make_settings(server.url)), answering(server.url):
+    async with called_bot(fake, make_settings(server.url)), answering(server.address):
         server.kill()
         asking = asyncio.create_task(say(fake))
         await when(fake, lambda: [line for line in fake.journal if line.kind == "callback"])

@@ -77,7 +77,7 @@ async def test_a_link_that_breaks_comes_back_and_the_gap_is_measured(
 ) -> None:
     """After a clean close and after a cut the bot subscribes again, answers, and counts the seconds without a link."""
     before_s = gaps_s()
-    async with linked_bot(fake, make_settings()), answering(valkey.url):
+    async with linked_bot(fake, make_settings()), answering(valkey.address):
         await asyncio.to_thread(fake.do, fault)
         await subscribed_again(fake)
         await answered(fake, await say(fake))
@@ -88,7 +88,7 @@ async def test_a_message_of_a_gap_is_lost_and_the_gap_is_told(
     fake: FakeWeCom, make_settings: MakeSettings, valkey: ValkeyServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """What is written while the link is down never arrives; the bot says that there was a gap, and goes on."""
-    async with linked_bot(fake, make_settings(), backoff_first_s=0.5, backoff_last_s=0.5), answering(valkey.url):
+    async with linked_bot(fake, make_settings(), backoff_first_s=0.5, backoff_last_s=0.5), answering(valkey.address):
         await asyncio.to_thread(fake.do, "abort")
         lost = await say(fake, "verloren?")
         await subscribed_again(fake)
@@ -146,7 +146,7 @@ async def test_a_link_whose_pings_are_not_answered_is_opened_anew(
 ) -> None:
     """A connection that is open and dead is noticed by two pings without an answer."""
     fake.fail("ping", "mute", times=2)
-    async with linked_bot(fake, make_settings(), heartbeat_s=0.1, answer_s=0.2), answering(valkey.url):
+    async with linked_bot(fake, make_settings(), heartbeat_s=0.1, answer_s=0.2), answering(valkey.address):
         await subscribed_again(fake)
         await answered(fake, await say(fake))
 
@@ -197,7 +197,7 @@ async def test_of_two_bots_on_two_machines_the_newer_one_has_the_link(
     newer_came = asyncio.Event()
     older = asyncio.create_task(serve_until_kicked())
     await asyncio.to_thread(fake.wait_until_subscribed)
-    async with running_bot(long_connection(fake, settings := make_settings()), settings), answering(valkey.url):
+    async with running_bot(long_connection(fake, settings := make_settings()), settings), answering(valkey.address):
         await when(fake, lambda: subscriptions(fake) == 2)
         newer_came.set()
         with pytest.raises(LinkTakenError, match="another instance of this bot has connected"):
@@ -242,7 +242,7 @@ async def test_the_same_message_twice_is_one_question(
 ) -> None:
     """A message that arrives again with another req_id is recognised by its id."""
     fake.fail("aibot_msg_callback", "duplicate")
-    async with linked_bot(fake, make_settings()), answering(valkey.url):
+    async with linked_bot(fake, make_settings()), answering(valkey.address):
         message_id = await say(fake)
         await answered(fake, message_id)
         await until(lambda: _nothing_open(redis_client))
@@ -258,7 +258,7 @@ async def test_a_message_that_arrives_while_the_connection_dies_is_answered(
 ) -> None:
     """A question received just before a cut is answered over the next connection."""
     fake.fail("aibot_msg_callback", "abort")
-    async with linked_bot(fake, make_settings()), answering(valkey.url):
+    async with linked_bot(fake, make_settings()), answering(valkey.address):
         await answered(fake, await say(fake))
     assert len(fake.bot_messages(GROUP)) == 1
 
@@ -396,7 +396,7 @@ async def test_a_process_that_is_killed_goes_on_in_the_same_message(
         message_id = await say(fake)
         await when(fake, lambda: fake.replies_to(message_id))
         first.kill()
-    async with bot_process(env) as second, answering(valkey.url):
+    async with bot_process(env) as second, answering(valkey.address):
         await answered(fake, message_id)
         second.terminate()
         assert await asyncio.wait_for(second.wait(), 20) == 0

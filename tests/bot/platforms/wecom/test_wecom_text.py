@@ -239,7 +239,7 @@ async def test_room_comes_back_with_time() -> None:
 
 async def test_a_record_is_read_as_it_was_written(valkey: ValkeyServer) -> None:
     """A record survives the way into Redis and back; an unknown question has an empty one."""
-    records = Records(valkey.url)
+    records = Records(valkey.address)
     written = Record(1.5, closed=True, kept="字", plan="p", in_stream=True, done=2, tries=1)
     await records.write("q-1", written)
     assert await records.load("q-1") == written

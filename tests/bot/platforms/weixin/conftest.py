@@ -58,7 +58,7 @@ def log_in(fake: FakeWeCom, settings: Settings) -> SessionFile:
 
 def weixin(fake: FakeWeCom, settings: Settings) -> Weixin:
     """A bot's side of the fake's iLink, logged in."""
-    return Weixin(log_in(fake, settings), None, settings.redis_url, TIMES)
+    return Weixin(log_in(fake, settings), None, settings.redis_address, TIMES)
 
 
 @contextlib.asynccontextmanager

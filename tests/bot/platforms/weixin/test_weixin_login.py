@@ -47,8 +47,8 @@ async def test_a_scanned_code_logs_in_and_the_token_is_for_nobody_else(
     """The code is drawn with its link, what the phone confirms is kept with mode 0600, and the bot answers."""
     settings, out = make_settings(), io.StringIO()
     sessions = SessionFile(settings.home / "weixin" / "session.json")
-    platform = Weixin(sessions, login_at(fake, out), settings.redis_url, TIMES)
-    async with running_bot(platform, settings), answering(valkey.url):
+    platform = Weixin(sessions, login_at(fake, out), settings.redis_address, TIMES)
+    async with running_bot(platform, settings), answering(valkey.address):
         await when(fake, lambda: calls(fake, "get_bot_qrcode"))
         await asyncio.to_thread(fake.do, "scan", status="scaned")
         await when(fake, lambda: "Confirm it on the phone" in out.getvalue())
@@ -96,7 +96,7 @@ async def test_a_stop_while_nobody_has_scanned_ends_the_bot(fake: FakeWeCom, mak
     """Ctrl-C at the code is a clean stop, and leaves no login behind."""
     settings = make_settings()
     sessions = SessionFile(settings.home / "weixin" / "session.json")
-    platform = Weixin(sessions, login_at(fake, io.StringIO()), settings.redis_url, TIMES)
+    platform = Weixin(sessions, login_at(fake, io.StringIO()), settings.redis_address, TIMES)
     async with running_bot(platform, settings):
         await when(fake, lambda: calls(fake, "get_bot_qrcode"))
     assert sessions.load() is None
@@ -215,7 +215,7 @@ async def test_a_login_that_is_over_ends_the_bot_with_a_sentence(
                 await asyncio.wait([bot], timeout=10)
             else:
                 fake.fail("sendmessage", "ret", ret=-14)
-                async with answering(valkey.url):
+                async with answering(valkey.address):
                     await write(fake)
                     await asyncio.wait([bot], timeout=10)
 
@@ -246,7 +246,7 @@ async def test_from_the_command_line(fake: FakeWeCom, valkey: ValkeyServer, tmp_
         os.close(theirs)
         await when(fake, lambda: calls(fake, "get_bot_qrcode"), 30)
         await asyncio.to_thread(fake.do, "scan")
-        async with answering(valkey.url):
+        async with answering(valkey.address):
             await write(fake)
             await shown(fake)
         await asyncio.to_thread(fake.do, "expire_token")

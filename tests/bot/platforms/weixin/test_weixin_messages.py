@@ -75,7 +75,7 @@ async def test_a_message_is_answered_in_its_chat(
     fake: FakeWeCom, make_settings: MakeSettings, valkey: ValkeyServer, redis_client: redis.asyncio.Redis
 ) -> None:
     """A direct message becomes a question, its answer with sources one message that carries the context's token."""
-    async with linked_bot(fake, make_settings()), answering(valkey.url):
+    async with linked_bot(fake, make_settings()), answering(valkey.address):
         told = await write(fake)
         (answer,) = await shown(fake)
         await until(lambda: nothing_is_open(redis_client))
@@ -246,7 +246,7 @@ async def test_what_was_written_while_the_bot_was_away_is_answered(
 ) -> None:
     """WeChat keeps messages until the cursor comes back: nothing of a gap is lost, and nothing old is asked again."""
     settings = make_settings()
-    async with answering(valkey.url):
+    async with answering(valkey.address):
         async with linked_bot(fake, settings):
             await write(fake, "one")
             await shown(fake, 1)
@@ -270,7 +270,7 @@ async def test_polls_that_fail_are_done_again(
 ) -> None:
     """Whatever becomes of a poll, the message comes with the next one, and is answered once."""
     fake.fail("getupdates", fault, times=2, **detail)
-    async with linked_bot(fake, make_settings()), answering(valkey.url):
+    async with linked_bot(fake, make_settings()), answering(valkey.address):
         await write(fake)
         await shown(fake)
         await when(fake, lambda: not fake.ilink.unacknowledged())

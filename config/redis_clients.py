@@ -1,0 +1,232 @@
+"""Clients of Redis, for threads and for asyncio, by the same rules: TLS, user, password, sentinels and time limits.
+
+Every connection of ours is made here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import redis
+import redis.asyncio as aioredis
+import redis.asyncio.sentinel as aiosentinel
+from redis import sentinel
+from redis.asyncio.retry import Retry as AsyncioRetry
+from redis.backoff import NoBackoff
+from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.retry import Retry
+
+from config.redis_address import RedisAddress, shown_sentinels
+
+CONNECT_TIMEOUT_S = 10.0
+SENTINEL_TIMEOUT_S = 2.0
+"""How long one sentinel may take: there are others."""
+MAX_ASYNCIO_CONNECTIONS = 32
+# A host whose cable was pulled sends nothing, not even an end. Idle, it is noticed after 10 + 3 × 5 s; what was written
+# and not confirmed for as long ends the connection too.
+KEEPALIVE = {
+    socket.TCP_KEEPIDLE: 10,
+    socket.TCP_KEEPINTVL: 5,
+    socket.TCP_KEEPCNT: 3,
+    socket.TCP_USER_TIMEOUT: 25_000,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """What is wrong between us and Redis, in words and without secrets. `may_pass`: waiting may cure it."""
+
+    says: str
+    cure: str
+    may_pass: bool = True
+
+    def __str__(self) -> str:
+        return f"{self.says}: {self.cure}"
+
+
+def threads_client(address: RedisAddress, timeout_s: float, *, decode: bool = True) -> redis.Redis:
+    """A client for threads; each command ends within `timeout_s`, or raises redis.TimeoutError.
+
+    With `decode`, replies are text; RQ wants bytes.
+    """
+    options: dict[str, Any] = {
+        "socket_timeout": timeout_s,
+        "socket_connect_timeout": min(timeout_s, CONNECT_TIMEOUT_S),
+        "decode_responses": decode,
+    }
+    if not address.sentinels:
+        return redis.Redis(connection_pool=redis.ConnectionPool.from_url(address.url, **options, **_options(address)))
+    watchers = sentinel.Sentinel(  # type: ignore[no-untyped-call]
+        address.sentinels,
+        sentinel_kwargs={
+            **_sentinel_options(address),
+            "socket_timeout": SENTINEL_TIMEOUT_S,
+            "retry": Retry(NoBackoff(), 0),
+        },
+    )
+    more = {**options, **_options(address)}
+    pool = _ThreadsPool(address.service, watchers, ssl=address.tls, **more)  # type: ignore[no-untyped-call]
+    return redis.Redis.from_pool(pool)
+
+
+def asyncio_client(address: RedisAddress, retry: AsyncioRetry) -> aioredis.Redis:
+    """A client for asyncio, which gives text; `retry` says what becomes of a command that Redis did not answer."""
+    options: dict[str, Any] = {
+        "max_connections": MAX_ASYNCIO_CONNECTIONS,
+        "timeout": None,
+        "retry": retry,
+        "decode_responses": True,
+        "encoding_errors": "replace",
+        # With a timeout, redis-py writes inside `asyncio.wait_for`, which up to Python 3.11 may swallow a
+        # cancellation: a process that has to end would go on. A server that hangs is waited for; one whose host is
+        # gone is told by TCP.
+        "socket_timeout": None,
+        "socket_connect_timeout": CONNECT_TIMEOUT_S,
+    }
+    if not address.sentinels:
+        return aioredis.Redis.from_pool(
+            aioredis.BlockingConnectionPool.from_url(address.url, **options, **_options(address))
+        )
+    watchers = aiosentinel.Sentinel(  # type: ignore[no-untyped-call]
+        address.sentinels,
+        sentinel_kwargs={
+            **_sentinel_options(address),
+            "socket_timeout": None,
+            "retry": AsyncioRetry(NoBackoff(), 0),
+        },
+    )
+    more = {**options, **_options(address)}
+    pool = _AsyncioPool(address.service, watchers, ssl=address.tls, **more)  # type: ignore[no-untyped-call]
+    return aioredis.Redis.from_pool(pool)
+
+
+def trouble(error: RedisError, address: RedisAddress) -> Trouble:
+    """The sentence for an error of a client that was made here."""
+    shown = f"Redis at {address.shown}"
+    if (found := _untrusted(error, shown)) is not None:
+        return found
+    # redis-py may wrap what the server said while a connection was made.
+    refused = next((one for one in _causes(error) if isinstance(one, (NoPermissionError, AuthenticationError))), None)
+    if isinstance(refused, NoPermissionError):
+        who = address.user or "default"
+        return Trouble(f"{shown} does not let the user {who} do that ({refused})", "look at its ACL LIST", False)
+    if refused is not None:
+        cure = "FENNEL_REDIS__PASSWORD, and FENNEL_REDIS__USER unless it is the default user"
+        if not address.password:
+            return Trouble(f"{shown} wants a password", f"set {cure}", False)
+        return Trouble(f"{shown} refuses the password ({refused})", f"correct {cure}", False)
+    if isinstance(error, (sentinel.MasterNotFoundError, aiosentinel.MasterNotFoundError)):
+        return _not_found(error, address)
+    where = "start that server, or correct FENNEL_REDIS__URL"
+    if address.tls and isinstance(error, RedisTimeoutError):
+        # A server without TLS waits for the end of the line that it takes our greeting for.
+        where += ", which begins with redis:// where the server speaks no TLS"
+    if address.sentinels:
+        where = (
+            "the sentinels name another server when they agree that it is gone; SENTINEL MASTERS shows what they see"
+        )
+    return Trouble(f"{shown} does not answer ({error})", where)
+
+
+class _ThreadsPool(sentinel.SentinelConnectionPool):
+    """Closes the connections to the sentinels too."""
+
+    sentinel_manager: sentinel.Sentinel
+
+    def close(self) -> None:
+        """Close everything."""
+        super().close()
+        self.sentinel_manager.close()
+
+
+class _AsyncioPool(aiosentinel.SentinelConnectionPool, aioredis.BlockingConnectionPool):
+    """Waits for a free connection, as the pool without sentinels does, and for no sentinel that hangs."""
+
+    sentinel_manager: aiosentinel.Sentinel
+
+    async def get_master_address(self) -> tuple[str, int]:
+        """Ask the sentinels, the next one first when one of them has hung. Raises redis.ConnectionError."""
+        watchers = self.sentinel_manager.sentinels
+        try:
+            async with asyncio.timeout(SENTINEL_TIMEOUT_S * len(watchers)):
+                found: tuple[str, int] = await super().get_master_address()  # type: ignore[no-untyped-call]
+                return found
+        except TimeoutError as error:
+            watchers.append(watchers.pop(0))
+            raise RedisTimeoutError("the sentinels take too long") from error
+
+    async def aclose(self) -> None:
+        """Close everything."""
+        await super().aclose()
+        for one in self.sentinel_manager.sentinels:
+            await one.aclose()
+
+
+def _options(address: RedisAddress) -> dict[str, Any]:
+    """How to reach the server, whatever kind of client it is."""
+    who = {"username": address.user or None, "password": address.password} if address.user or address.password else {}
+    return {**who, **_network(address)}
+
+
+def _sentinel_options(address: RedisAddress) -> dict[str, Any]:
+    password = address.sentinel_password
+    who = {"username": address.sentinel_user or None, "password": password} if password else {}
+    return {**who, "ssl": address.tls, "socket_connect_timeout": SENTINEL_TIMEOUT_S, **_network(address)}
+
+
+def _network(address: RedisAddress) -> dict[str, Any]:
+    if address.url.startswith("unix:"):
+        return {}
+    options: dict[str, Any] = {"socket_keepalive": True, "socket_keepalive_options": KEEPALIVE}
+    if address.tls:
+        files = {"ssl_ca_certs": address.ca_file, "ssl_certfile": address.certificate_file}
+        options |= {name: file for name, file in files.items() if file}
+        if address.certificate_file:
+            options["ssl_keyfile"] = address.key_file or address.certificate_file
+    return options
+
+
+def _not_found(error: RedisError, address: RedisAddress) -> Trouble:
+    watchers = shown_sentinels(address.sentinels)
+    if "AuthenticationError" in str(error):
+        cure = "set FENNEL_REDIS__SENTINEL_PASSWORD (and FENNEL_REDIS__SENTINEL_USER) to what they know"
+        return Trouble(f"the sentinels {watchers} refuse the password", cure, False)
+    if " : " in str(error):
+        says = f"of the sentinels {watchers} not all answer, and those that do know no server for {address.service}"
+        return Trouble(says, "start them, or correct FENNEL_REDIS__SENTINELS")
+    cure = "correct FENNEL_REDIS__SENTINEL_SERVICE, or wait until they have agreed on a server"
+    return Trouble(f"the sentinels {watchers} know no server for {address.service} that is up", cure)
+
+
+def _untrusted(error: BaseException, shown: str) -> Trouble | None:
+    """What is wrong with TLS, found in what the library's error was made of."""
+    for cause in _causes(error):
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return Trouble(
+                f"{shown} shows a certificate that is not trusted ({cause.verify_message})",
+                "name the authority that signed it in FENNEL_REDIS__CA_FILE, and the host as the certificate does",
+                False,
+            )
+        if isinstance(cause, ssl.SSLError):
+            reason = (cause.reason or str(cause)).replace("_", " ").lower()
+            if "certificate required" in reason or "handshake failure" in reason:
+                return Trouble(
+                    f"{shown} wants a certificate of ours ({reason})",
+                    "name it in FENNEL_REDIS__CERTIFICATE_FILE",
+                    False,
+                )
+            cure = "for TLS the URL begins with rediss://, without it with redis://"
+            return Trouble(f"{shown} does not speak TLS as we do ({reason})", cure, False)
+    return None
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
