@@ -15,7 +15,7 @@ from bot import metrics
 from contract import names
 from contract.answer import FinalAnswer
 from contract.question import Question
-from contract.wire import WIRE_VERSION, WireError, read_object
+from contract.wire import NewerWireError, WireError
 
 BLOCK_MS = 500
 BATCH = 64
@@ -105,14 +105,13 @@ class AnswerStream:
             # Deleted from the stream and still pending: XDEL without XACK, by hand.
             await self._drop(entry_id)
             return None
-        wire = fields.get("final", "")
         try:
-            final = FinalAnswer.from_wire(wire)
+            final = FinalAnswer.from_wire(fields.get("final", ""))
             return Entry(entry_id, Question.from_wire(final.question), final)
+        except NewerWireError as error:
+            log.error("an answer of a newer version stays until a newer bot is started", error=str(error))
+            return None
         except WireError as error:
-            if _is_newer(wire):
-                log.error("an answer of a newer version stays until a newer bot is started", error=str(error))
-                return None
             log.error("an entry of the answers stream is no answer, and is dropped", error=str(error))
         metrics.entries_dropped.labels(self._platform).inc()
         await self._drop(entry_id)
@@ -126,11 +125,3 @@ class AnswerStream:
                 await step.execute()
         except RedisError as error:
             log.warning("an entry cannot be dropped now", error=str(error))
-
-
-def _is_newer(wire: str) -> bool:
-    try:
-        version = read_object(wire).get("v")
-    except WireError:
-        return False
-    return isinstance(version, int) and version > WIRE_VERSION

@@ -9,7 +9,7 @@ import os
 import secrets
 import socket
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -69,8 +69,9 @@ class Holder:
     def parse(cls, value: str) -> Holder | None:
         """Read a lock's value; None where it is not ours."""
         try:
-            return cls(**json.loads(value))
-        except (ValueError, TypeError):
+            body = json.loads(value)
+            return cls(**{field.name: body[field.name] for field in fields(cls)})
+        except (ValueError, TypeError, KeyError):
             return None
 
     def to_value(self) -> str:

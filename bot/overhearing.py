@@ -9,7 +9,7 @@ import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from typing import Any
 
 import structlog
@@ -113,7 +113,13 @@ class Overhearing:
 
     async def _collected(self, key: str) -> list[tuple[str, ChatMessage]]:
         kept: Any = await self._redis.hgetall(key)
-        return [(str(message_id), ChatMessage(**json.loads(one))) for message_id, one in kept.items()]
+        return [(str(message_id), read_message(one)) for message_id, one in kept.items()]
+
+
+def read_message(said: str) -> ChatMessage:
+    """A collected message; what a newer program added to it is not looked at."""
+    known = {field.name for field in fields(ChatMessage)}
+    return ChatMessage(**{name: part for name, part in json.loads(said).items() if name in known})
 
 
 def _whose(message: ChatMessage) -> str:

@@ -46,7 +46,7 @@ class SendState:
     def from_fields(cls, fields: dict[str, str]) -> SendState:
         """Read it from the hash; an empty one is a delivery that has not begun."""
         return cls(
-            stage=SendStage(fields.get("state") or SendStage.PLANNED),
+            stage=_stage(fields.get("state") or SendStage.PLANNED),
             sent_id=fields.get("sent_id", ""),
             replaced_id=fields.get("replaced_id", ""),
             sending_at_s=float(fields.get("sending_at_s") or 0),
@@ -62,6 +62,11 @@ class SendState:
             "sending_at_s": repr(self.sending_at_s),
             "shown": self.shown,
         }
+
+
+def _stage(word: str) -> SendStage:
+    """The stage; one that only a newer program knows is one of which nothing is known, so that the chat is asked."""
+    return SendStage(word) if word in set(SendStage) else SendStage.AMBIGUOUS
 
 
 class SendStates:

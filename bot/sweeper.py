@@ -18,7 +18,7 @@ from bot.send_state import SendStage
 from contract import names
 from contract.answer import Outcome
 from contract.question import Question
-from contract.wire import WireError
+from contract.wire import NewerWireError, WireError
 
 INTERVAL_S = 1.0
 LOOKED_AT = 500
@@ -105,7 +105,11 @@ class Sweeper:
         wants_notice = one.age_s > self._queued_notice_after_s and not self._is_told(one)
         if one.is_known and not (is_gone or is_late or wants_notice):
             return
-        question = await self._read(one.id)
+        try:
+            question = await self._read(one.id)
+        except NewerWireError as error:
+            log.warning("an open question waits for a newer bot", question=one.id, error=str(error))
+            return
         if question is None:
             log.error("an open question is not known any more", question=one.id)
             await self._redis.zrem(names.open_key(self._platform), one.id)
@@ -162,5 +166,7 @@ class Sweeper:
         wire = await self._redis.get(names.question_key(question_id))
         try:
             return Question.from_wire(wire) if wire else None
+        except NewerWireError:
+            raise
         except WireError:
             return None

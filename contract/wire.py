@@ -1,6 +1,8 @@
 """The wire form of every record: one JSON object with its version and kind.
 
-Version N reads N-1, so that workers can be restarted before the bots.
+Programs of two releases run side by side while they are restarted one after another, so each release reads what the
+one before writes, and leaves alone what only the one after reads. `docs/upgrading.md` says how a record is changed;
+`tests/data/wire/` keeps every form that was ever written.
 """
 
 from __future__ import annotations
@@ -14,7 +16,11 @@ from typing import Any, ClassVar, Self
 from contract.errors import FennelError
 
 WIRE_VERSION = 1
+"""What this program writes."""
 OLDEST_READABLE_VERSION = 1
+"""One less than `WIRE_VERSION` or lower: what the release before wrote is in Redis, and its programs still run."""
+NEWEST_READABLE_VERSION = 1
+"""One more than `WIRE_VERSION` in the release that prepares for the next version, else the same."""
 MAX_WIRE_BYTES = 1_000_000
 
 
@@ -22,39 +28,53 @@ class WireError(FennelError):
     """The bytes are no record of ours, or of a version that this program does not read."""
 
 
+class NewerWireError(WireError):
+    """A record that only a newer program reads: it is left where it is, until there is one."""
+
+
 class WireRecord:
     """Base of the frozen dataclasses that cross; gives each `to_wire` and `from_wire`."""
 
     KIND: ClassVar[str]
+    __dataclass_fields__: ClassVar[dict[str, Any]]
 
     def to_wire(self) -> str:
         """The record as one line of JSON."""
-        body = _plain(self)
-        return json.dumps({"v": WIRE_VERSION, "kind": self.KIND, **body}, ensure_ascii=False, separators=(",", ":"))
+        # What a newer program added goes on to the next one, though nothing is known of it here.
+        added = getattr(self, "_added", {})
+        whole = {"v": WIRE_VERSION, "kind": self.KIND, **added, **_plain(self)}
+        return json.dumps(whole, ensure_ascii=False, separators=(",", ":"))
 
     @classmethod
     def from_wire(cls, wire: str | bytes) -> Self:
-        """Read a record; raises WireError with a sentence for whatever is wrong with it."""
+        """Read a record; raises WireError with a sentence for whatever is wrong with it.
+
+        NewerWireError where nothing is wrong with it, except that this program is too old.
+        """
         body = read_object(wire)
         if body.pop("kind", None) != cls.KIND:
             raise WireError(f"expected a record of the kind {cls.KIND!r}")
         version = body.pop("v", None)
         # bool is an int in Python, and JSON's true must not pass for version 1.
-        if type(version) is not int or not OLDEST_READABLE_VERSION <= version <= WIRE_VERSION:
-            raise WireError(
+        if type(version) is not int or not OLDEST_READABLE_VERSION <= version <= NEWEST_READABLE_VERSION:
+            is_newer = type(version) is int and version > NEWEST_READABLE_VERSION
+            raise (NewerWireError if is_newer else WireError)(
                 f"wire version {version!r} is not read here "
-                f"(this program reads {OLDEST_READABLE_VERSION} to {WIRE_VERSION})"
+                f"(this program reads {OLDEST_READABLE_VERSION} to {NEWEST_READABLE_VERSION})"
             )
         try:
-            return cls.from_body(body)
+            record = cls.from_body(body)
         except (TypeError, ValueError, KeyError, AttributeError) as error:
             raise WireError(f"a broken record of the kind {cls.KIND!r}: {error}") from error
+        added = {name: value for name, value in body.items() if name not in cls.__dataclass_fields__}
+        if added:
+            object.__setattr__(record, "_added", added)
+        return record
 
     @classmethod
     def from_body(cls, body: Mapping[str, Any]) -> Self:
-        """Build the record from its JSON members; members that a newer version added are ignored."""
-        known = {field.name for field in fields(cls)}  # type: ignore[arg-type]
-        return cls(**{name: value for name, value in body.items() if name in known})
+        """Build the record from its JSON members; members that a newer program added are not looked at."""
+        return cls(**{name: value for name, value in body.items() if name in cls.__dataclass_fields__})
 
 
 def read_object(wire: str | bytes) -> dict[str, Any]:

@@ -28,6 +28,10 @@ from contract.question import Question
 from contract.turn import Turn
 from workers.assignment import Assignment
 
+PUT_BEHIND = """
+if redis.call('LREM', KEYS[1], 1, ARGV[1]) == 1 then redis.call('RPUSH', KEYS[2], ARGV[1]) end
+"""
+
 
 class Evaluates(Protocol):
     """A connection or a pipeline."""
@@ -155,6 +159,10 @@ class Ledger:
             pipeline.lrem(self._queue.intermediate_queue_key, 1, job_id)
             pipeline.lpush(self._queue.key, job_id)
             pipeline.execute()
+
+    def put_behind(self, job_id: str) -> None:
+        """Put a job that was taken but not admitted behind the others; not twice, where a reaper was quicker."""
+        self._connection.eval(PUT_BEHIND, 2, self._queue.intermediate_queue_key, self._queue.key, job_id)
 
     def refuse(self, job_id: str, reason: str) -> None:
         """Fail a job that cannot even be read."""

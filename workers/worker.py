@@ -39,7 +39,7 @@ from config.settings import Settings
 from contract import names
 from contract.errors import FennelError
 from contract.question import Question
-from contract.wire import WireError
+from contract.wire import NewerWireError, WireError
 from workers.answerer import Answerer
 from workers.assignment import Assignment, StopReason
 from workers.engine.engine import EngineError
@@ -52,6 +52,9 @@ from workers.reaper import Reaper, failed_end
 log = structlog.get_logger(__name__)
 
 DEQUEUE_S = 1
+NEWER_WAITS_S = 1.0
+"""How long the place of a question that only a newer worker reads is not given to another: no busy loop."""
+NEWER_TOLD_EVERY_S = 60.0
 STOP_REASONS = {
     "stop-job": StopReason.STOPPED,
     "stop-execution": StopReason.STOPPED,
@@ -132,6 +135,7 @@ class QuestionWorker(BaseWorker):  # type: ignore[misc]  # RQ is not typed
         self.turned_at_s = time.monotonic()
         self._suspended = False
         self._suspension_asked_s = -1.0
+        self._newer_told_s = -NEWER_TOLD_EVERY_S
         self.exit_code = 0
 
     # --- life
@@ -306,6 +310,8 @@ class QuestionWorker(BaseWorker):  # type: ignore[misc]  # RQ is not typed
         try:
             question = _question_of(job)
         except WireError as error:
+            if isinstance(error, NewerWireError) and self._leave_to_newer(job.id, str(error)):
+                return None
             log.error("a job was refused", job=job.id, reason=str(error))
             # It failed in this queue, whatever it says of where it comes from.
             job.origin = self._queue.name
@@ -321,6 +327,19 @@ class QuestionWorker(BaseWorker):  # type: ignore[misc]  # RQ is not typed
         if self.get_state() != WorkerStatus.BUSY:
             self.set_state(WorkerStatus.BUSY)
         return assignment
+
+    def _leave_to_newer(self, job_id: str, reason: str) -> bool:
+        """Put a question that only a newer worker reads behind the others; False for what nobody has asked."""
+        if not self.connection.exists(names.question_key(job_id)):
+            return False
+        self._ledger.put_behind(job_id)
+        now_s = time.monotonic()
+        if now_s - self._newer_told_s > NEWER_TOLD_EVERY_S:
+            self._newer_told_s = now_s
+            log.error("questions wait for a newer worker: start this one anew", question=job_id, reason=reason)
+        # The place and not the question is held: where nobody comes for it, the bot may end it.
+        self._stop.wait(NEWER_WAITS_S)
+        return True
 
     def _answer(self, assignment: Assignment) -> None:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -320,14 +321,25 @@ async def test_an_answer_of_a_newer_version_stays_in_the_stream(
     chat: FakeChat, make_settings: MakeSettings, redis_client: redis.asyncio.Redis
 ) -> None:
     """A worker that is newer than the bot loses no answer: the entry waits for a bot that reads it."""
-    wire = echo(make_question()).to_wire().replace('{"v":1', '{"v":2', 1)
-    newer = await redis_client.xadd(names.answers_stream("chat"), {"final": wire})
+    final = echo(make_question())
+    newer = replace(final, question=final.question.replace('{"v":1', '{"v":2', 1))
+    wires = (final.to_wire().replace('{"v":1', '{"v":2', 1), newer.to_wire())
+    waiting = [await redis_client.xadd(names.answers_stream("chat"), {"final": wire}) for wire in wires]
     async with running_bot(ChatPlatform(chat.url), make_settings()):
         await finish(redis_client, echo(make_question(2)))
         await ended(chat, "m2")
-        await until(lambda: _has_length(redis_client, 1))
+        await until(lambda: _has_length(redis_client, 2))
     entries: Any = await redis_client.xrange(names.answers_stream("chat"))
-    assert [left for left, _fields in entries] == [newer]
+    assert [left for left, _fields in entries] == waiting
+
+
+async def test_a_stage_that_only_a_newer_bot_knows_is_a_send_in_doubt(redis_client: redis.asyncio.Redis) -> None:
+    """A bot of the release before does not fall over it: it looks into the chat, as after a send that broke."""
+    await redis_client.hset(names.delivery_key("q"), mapping={"state": "folded", "sent_id": "p1"})
+
+    state = await SendStates(redis_client, "chat").load("q")
+
+    assert state == SendState(SendStage.AMBIGUOUS, "p1")
 
 
 async def _has_length(client: redis.asyncio.Redis, length: int) -> bool:

@@ -127,6 +127,19 @@ async def test_work_that_has_begun_unseen_is_shown(stage: Stage) -> None:
     assert stage.board.texts == {question.id: ["Thinking…"]}
 
 
+async def test_a_question_of_a_newer_version_is_left_to_a_newer_bot(stage: Stage) -> None:
+    """A bot of the release before ends nothing that it cannot read, and keeps it in its books."""
+    question = make_question()
+    await stage.inbox.accept(question)
+    newer = question.to_wire().replace('{"v":1', '{"v":2', 1)
+    await stage.redis.set(names.question_key(question.id), newer)
+
+    await stage.sweep_in(601)
+
+    assert await stage.ends() == []
+    assert await stage.redis.zscore(names.open_key("chat"), question.id) is not None
+
+
 async def test_a_question_that_waited_too_long_is_told_so(stage: Stage) -> None:
     """A question older than its time is taken back; one that a worker has begun is not."""
     begun, waiting = make_question(1), make_question(2, thread="b")

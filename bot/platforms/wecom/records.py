@@ -66,13 +66,13 @@ class Records:
     async def load(self, question_id: str) -> Record:
         """What was written last; a new record where nothing was."""
         value: Any = await self.redis.get(names.wecom_answer_key(question_id))
-        return _read(value) if value else Record()
+        return read_record(value) if value else Record()
 
     async def begin(self, question_id: str, record: Record) -> Record:
         """Write the first record down, unless there is one; which is the one that holds. One way to Redis and back."""
         key, value = names.wecom_answer_key(question_id), json.dumps(asdict(record))
         before: Any = await self.redis.set(key, value, ex=names.DELIVERY_TTL_S, nx=True, get=True)
-        return _read(before) if before else record
+        return read_record(before) if before else record
 
     async def write(self, question_id: str, record: Record) -> Record:
         """Write it down; when this returns, a crash does not lose it."""
@@ -93,6 +93,7 @@ class Records:
             self._redis = None
 
 
-def _read(value: str) -> Record:
+def read_record(value: str) -> Record:
+    """What stands in Redis; what a newer program added to it is not looked at."""
     known = {field.name for field in fields(Record)}
     return Record(**{name: part for name, part in json.loads(value).items() if name in known})

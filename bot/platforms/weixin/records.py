@@ -29,6 +29,12 @@ class Record:
     told: bool = False
 
 
+def read_record(value: str) -> Record:
+    """What stands in Redis; what a newer program added to it is not looked at."""
+    known = {field.name for field in fields(Record)}
+    return Record(**{name: part for name, part in json.loads(value).items() if name in known})
+
+
 class Records:
     """The records of one account. Waits for Redis."""
 
@@ -39,10 +45,7 @@ class Records:
     async def load(self, question_id: str) -> Record:
         """What was written last; a new record where nothing was."""
         value: Any = await self._redis.get(names.weixin_answer_key(question_id))
-        if not value:
-            return Record()
-        known = {field.name for field in fields(Record)}
-        return Record(**{name: part for name, part in json.loads(value).items() if name in known})
+        return read_record(value) if value else Record()
 
     async def write(self, question_id: str, record: Record) -> Record:
         """Write it down; when this returns, a crash does not lose it."""
