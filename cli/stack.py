@@ -113,6 +113,11 @@ class Stack:
         """Start one program, without waiting for it."""
         self._call("supervisor.startProcess", full_name, False)
 
+    def changed_programs(self) -> list[str]:
+        """The groups that supervisord.conf describes otherwise than supervisord, which has read it at its start."""
+        ((added, changed, removed),) = self._call("supervisor.reloadConfig")
+        return sorted([*added, *changed, *removed])
+
     def stop_programs(self, programs: Sequence[Program], timeout_s: float) -> None:
         """Stop them all at once and wait until none runs; raises StackError after `timeout_s`."""
         for program in programs:
