@@ -17,8 +17,9 @@ import redis
 
 from cli import standalone
 from cli.down import BOT_STOP_S, KILL_S
-from cli.readiness import POLL_S, START_MARGIN_S, Deaths, ReadinessBar
+from cli.readiness import POLL_S, REDIS_STEP_S, START_MARGIN_S, Deaths, ReadinessBar
 from cli.stack import Program, Stack, StackError
+from config.redis_clients import threads_client
 from config.settings import Settings
 from contract import names
 from health.client import ask_programs
@@ -101,7 +102,7 @@ class Roll:
     def _engine(self, now: Program) -> EngineState:
         """What the worker's engine says; nothing where that is of an earlier process."""
         try:
-            with redis.Redis.from_url(self._settings.redis_url, decode_responses=True) as client:
+            with threads_client(self._settings.redis_address, REDIS_STEP_S) as client:
                 state = EngineState.read(now.name, client.hgetall(names.engine_key(now.name)))
         except redis.RedisError as error:
             return EngineState(now.name, error=f"Redis does not answer: {error}")
