@@ -84,11 +84,12 @@ def search(query: str, base: str, as_json: bool, limit: int) -> None:
     """Show the passages that a question finds, and what the gate makes of them."""
     from workers.gate import COMPARED_HITS
     from workers.gates.learned import open_gate
-    from workers.knowledge.retrievers.hybrid import HybridRetriever
+    from workers.knowledge.retrievers.hybrid import open_retriever
 
+    settings = load_settings()
     with opened() as (store, embedder):
-        hits = HybridRetriever(store, embedder).search(query, max(limit, COMPARED_HITS), [base])
-        decision = open_gate(load_settings(), embedder).decide(query, hits, ())
+        hits = open_retriever(settings, store, embedder).search(query, max(limit, COMPARED_HITS), [base])
+        decision = open_gate(settings, embedder).decide(query, hits, (), (base,))
     if as_json:
         gate = {"verdict": decision.verdict, "score": decision.score, "reasons": list(decision.reasons)}
         print_json({"base": base, "passages": [_described_hit(hit) for hit in hits[:limit]], "gate": gate})

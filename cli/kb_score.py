@@ -27,7 +27,7 @@ def score(file: Path, base: str, as_json: bool) -> None:
     from workers.gates.learned import model_file, open_gate
     from workers.gates.model import GateModel
     from workers.knowledge.base import check_base_name
-    from workers.knowledge.retrievers.hybrid import HybridRetriever
+    from workers.knowledge.retrievers.hybrid import open_retriever
 
     questions = read_questions(file)
     settings = load_settings()
@@ -37,7 +37,7 @@ def score(file: Path, base: str, as_json: bool) -> None:
     with opened() as (store, embedder), progress_bar() as progress:
         if not store.documents(base):
             raise FennelError(f"the knowledge base {base} is empty: `fennel kb add` comes first")
-        retriever, gate = HybridRetriever(store, embedder), open_gate(settings, embedder)
+        retriever, gate = open_retriever(settings, store, embedder), open_gate(settings, embedder)
         task = progress.add_task("Scoring", total=len(questions))
         for number, question in enumerate(questions, 1):
             hits = retriever.search(question, COMPARED_HITS, (base,)) if question else []

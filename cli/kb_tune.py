@@ -106,14 +106,14 @@ def _measured(base: str, examples: Examples) -> tuple[Measured, Truth, TeamTrain
     from workers.gates.model import SHIPPED_FILE, GateModel
     from workers.gates.training import TeamTraining, for_embedder
     from workers.knowledge.base import check_base_name
-    from workers.knowledge.retrievers.hybrid import HybridRetriever
+    from workers.knowledge.retrievers.hybrid import open_retriever
 
     texts = [*examples.good, *examples.bad]
     with opened() as (store, embedder), progress_bar() as progress:
         if not store.documents(check_base_name(base)):
             raise FennelError(f"the knowledge base {base} is empty: `fennel kb add` comes first")
         task = progress.add_task("Searching for each question", total=len(texts))
-        retriever = HybridRetriever(store, embedder)
+        retriever = open_retriever(load_settings(), store, embedder)
         measured = measure(
             texts, retriever, wording_embedder(embedder), (base,), lambda: progress.update(task, advance=1)
         )

@@ -22,8 +22,7 @@ from workers.gates.learned import open_gate
 from workers.health import QueueCollector, WorkerHealth
 from workers.knowledge.bindings import Bindings
 from workers.knowledge.embedder import open_embedder
-from workers.knowledge.reranker import open_reranker
-from workers.knowledge.retrievers.hybrid import HybridRetriever
+from workers.knowledge.retrievers.hybrid import open_retriever
 from workers.knowledge.store import open_store
 from workers.outbox import Outbox
 from workers.pipeline import Pipeline
@@ -54,12 +53,7 @@ def run_worker(settings: Settings, name: str) -> int:
     store = open_store(settings, embedder)
     bindings = Bindings(connection)
     gate = open_gate(settings, embedder)
-    pipeline = Pipeline(
-        HybridRetriever(store, embedder, open_reranker(settings.knowledge.reranker, embedder)),
-        gate,
-        settings,
-        bindings.bases_of,
-    )
+    pipeline = Pipeline(open_retriever(settings, store, embedder), gate, settings, bindings.bases_of)
     answerer = Answerer(connection, pipeline, Outbox(connection), engine.submit, settings)
     worker = QuestionWorker(
         name,

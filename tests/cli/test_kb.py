@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,17 @@ def test_list_search_and_remove() -> None:
     assert run("remove", "docs/vpn.md").output == "1 removed\n"
     assert "1 documents, 1 passages" in run("list").output
     assert "1 passages have new vectors" in run("rebuild").output
+
+
+def test_search_shows_what_a_worker_would_find(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a reranker in the settings, the scores of `fennel kb search` are the reranked ones, as in an answer."""
+    run("add", "docs")
+    question = ("search", "How long is a VPN key valid?", "--json")
+    plain = json.loads(run(*question).output)["passages"]
+    monkeypatch.setenv("FENNEL_KNOWLEDGE__RERANKER", "sentences")
+    reranked = json.loads(run(*question).output)["passages"]
+    assert reranked[0]["source"] == plain[0]["source"] == "docs/vpn.md"
+    assert reranked[0]["score"] > plain[0]["score"]
 
 
 @pytest.mark.parametrize(

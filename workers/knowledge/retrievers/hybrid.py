@@ -12,10 +12,11 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 
+from config.settings import Settings
 from workers.knowledge.base import DEFAULT_BASE
 from workers.knowledge.embedder import Embedder
 from workers.knowledge.found import joined, without_duplicates
-from workers.knowledge.reranker import Reranker
+from workers.knowledge.reranker import Reranker, open_reranker
 from workers.knowledge.retriever import Retriever, ScoredPassage
 from workers.knowledge.store import Snapshot, Store
 from workers.knowledge.words import content_terms, is_identifier
@@ -93,6 +94,11 @@ class HybridRetriever(Retriever):
             return []
         vectors = self._embedder.embed([text, *others])
         return [float(value) for value in vectors[1:] @ vectors[0]]
+
+
+def open_retriever(settings: Settings, store: Store, embedder: Embedder) -> HybridRetriever:
+    """The retriever of the settings, which workers and commands share, so that a command shows what a worker finds."""
+    return HybridRetriever(store, embedder, open_reranker(settings.knowledge.reranker, embedder))
 
 
 def _ranks(found: Collection[int]) -> dict[int, int]:
