@@ -18,6 +18,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import psutil
@@ -25,6 +26,7 @@ import psutil
 from benchmarks.report import print_table, write_results
 from config.settings import CHECKOUT, load_settings
 from workers.knowledge.base import DEFAULT_BASE
+from workers.knowledge.draft import Draft
 from workers.knowledge.embedder import Embedder, open_embedder
 from workers.knowledge.ingest import FileStatus, Ingest, embedded_text, files_below
 from workers.knowledge.parsing import ParsingLimits, ParsingPool
@@ -130,13 +132,18 @@ def _sync(store: Store, embedder: Embedder, docs: Path) -> Counter[FileStatus]:
     source = named_source(DEFAULT_BASE, str(docs), "", "")
     files = source_files(source, docs, Counter())
     limits = ParsingLimits(knowledge.max_file_mb, knowledge.parse_memory_mb, knowledge.parse_timeout_s)
-    with ParsingPool(limits, {file.path.name for file in files}) as pool:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        closing(Draft(Path(folder, "draft.sqlite3"))) as draft,
+        ParsingPool(limits, {file.path.name for file in files}) as pool,
+    ):
         ingest = Ingest(
             store,
             embedder,
             max_file_mb=knowledge.max_file_mb,
             passage_tokens=knowledge.passage_tokens,
             parse_file=pool.parse,
+            draft=draft,
         )
         results = ingest.add_all(files, remove_others_below=source.identity)
     return Counter(result.status for result in results)

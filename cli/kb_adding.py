@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -106,14 +107,21 @@ def _run(
     base: str, files: Sequence[DocumentFile], title: str, as_json: bool, remove_others_below: str = ""
 ) -> list[FileResult]:
     from workers.knowledge.base import check_base_name
+    from workers.knowledge.draft import Draft
     from workers.knowledge.ingest import Ingest
     from workers.knowledge.parsing import ParsingLimits, ParsingPool
 
     check_base_name(base)
-    knowledge = load_settings().knowledge
+    settings = load_settings()
+    knowledge = settings.knowledge
     limits = ParsingLimits(knowledge.max_file_mb, knowledge.parse_memory_mb, knowledge.parse_timeout_s)
     names = {file.path.name for file in files}
-    with opened() as (store, embedder), ParsingPool(limits, names) as pool, progress_bar() as progress:
+    with (
+        opened() as (store, embedder),
+        closing(Draft(settings.index_file.with_name("draft.sqlite3"))) as draft,
+        ParsingPool(limits, names) as pool,
+        progress_bar() as progress,
+    ):
         ingest = Ingest(
             store,
             embedder,
@@ -121,6 +129,7 @@ def _run(
             passage_tokens=knowledge.passage_tokens,
             base=base,
             parse_file=pool.parse,
+            draft=draft,
         )
         task = progress.add_task(title, total=len(files), visible=not as_json)
         return ingest.add_all(

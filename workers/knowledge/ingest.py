@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
@@ -20,9 +20,11 @@ import numpy as np
 
 from config.secrets import mask_secrets
 from workers.knowledge.base import DEFAULT_BASE
-from workers.knowledge.document import Document, DocumentError, KnowledgeError, Section
+from workers.knowledge.document import Document, DocumentError, KnowledgeError
+from workers.knowledge.draft import Draft, DraftDocument
 from workers.knowledge.embedder import Embedder, Vectors
 from workers.knowledge.folder import BYTES_A_MB, DocumentFile, FileContent, file_state, find_files, read_file
+from workers.knowledge.masking import without_secrets
 from workers.knowledge.parse import UNPACKED_TIMES, parse
 from workers.knowledge.passage import SPLITTER_VERSION, Passage, split
 from workers.knowledge.passage_context import in_context
@@ -65,7 +67,8 @@ class FileResult:
 class Ingest:
     """Adds files to a knowledge base. `parse_file` is the parsing pool's where the files may be strangers'.
 
-    `threads` is how many files are worked on at a time; by default as many as there are cores.
+    `draft` keeps what was made of the files until all of them are in the store, so that a run after one that was
+    interrupted goes on there. `threads` is how many files are worked on at a time; by default one for each core.
     """
 
     def __init__(
@@ -77,6 +80,7 @@ class Ingest:
         passage_tokens: int,
         base: str = DEFAULT_BASE,
         parse_file: ParseFile | None = None,
+        draft: Draft | None = None,
         threads: int = 0,
     ) -> None:
         self._store = store
@@ -85,6 +89,8 @@ class Ingest:
         self._max_file_mb = max_file_mb
         self._passage_tokens = passage_tokens
         self._parse = parse_file or self._parse_here
+        self._draft = draft
+        self._drafted: set[str] = set()
         self._threads = threads or len(os.sched_getaffinity(0))
 
     def add(self, file: DocumentFile) -> FileResult:
@@ -133,6 +139,8 @@ class Ingest:
             self._store.check_embedder()
             put = self._documents(wanted, known, tell)
             self._store.apply(self._base, put, remove=[one.identity for one in gone], touch=touched)
+            if self._draft:
+                self._draft.forget(self._drafted)
         for one in gone:
             tell(FileResult(one.source, FileStatus.REMOVED))
         return results
@@ -191,24 +199,40 @@ class Ingest:
     def _document(self, file: DocumentFile) -> tuple[NewDocument, str]:
         """Read, parse, cut and embed a file; with a note of what of it was not read."""
         read = read_file(file, self._max_file_mb)
-        reading = self._parse(file.path.name, read.content)
-        sections, note = _without_secrets(reading)
-        text = "\n".join(block for section in sections for block in section.blocks)
-        document = Document(file.source, mask_secrets(reading.title), language_of(text), sections, file.url)
-        passages = list(split(document, self._passage_tokens, self._embedder.count_tokens))
+        fingerprint = self._fingerprint(file, read.content)
+        key = self._draft_key(file, fingerprint)
+        self._drafted.add(key)
+        made = self._draft.get(key) if self._draft else None
+        if made is None:
+            made = self._make(file, read.content)
+            if self._draft:
+                self._draft.put(key, made)
         new = NewDocument(
             file.identity,
             file.source,
-            document.title,
-            document.language,
-            self._fingerprint(file, read.content),
-            passages,
-            [passage_terms(passage) for passage in passages],
-            in_context(self._vectors([embedded_text(passage) for passage in passages])),
+            made.title,
+            made.language,
+            fingerprint,
+            made.passages,
+            [passage_terms(passage) for passage in made.passages],
+            made.vectors,
             read.size_bytes,
             _settled(read),
         )
-        return new, note
+        return new, made.note
+
+    def _make(self, file: DocumentFile, content: bytes) -> DraftDocument:
+        reading = self._parse(file.path.name, content)
+        sections, note = without_secrets(reading)
+        text = "\n".join(block for section in sections for block in section.blocks)
+        document = Document(file.source, mask_secrets(reading.title), language_of(text), sections, file.url)
+        passages = tuple(split(document, self._passage_tokens, self._embedder.count_tokens))
+        vectors = in_context(self._vectors([embedded_text(passage) for passage in passages]))
+        return DraftDocument(document.title, document.language, note, passages, vectors)
+
+    def _draft_key(self, file: DocumentFile, fingerprint: str) -> str:
+        """What a document is made from and by; another file of the same content has another source."""
+        return hashlib.sha256(f"{self._embedder.id}\n{file.source}\n{fingerprint}".encode()).hexdigest()
 
     def _vectors(self, texts: list[str]) -> Vectors:
         parts = [
@@ -218,21 +242,6 @@ class Ingest:
 
     def _parse_here(self, name: str, content: bytes) -> Reading:
         return parse(name, content, UNPACKED_TIMES * self._max_file_mb * BYTES_A_MB)
-
-
-def _without_secrets(reading: Reading) -> tuple[tuple[Section, ...], str]:
-    """The sections without what looks like a key, which nobody is to be answered with, and the note that says so."""
-    masked = tuple(
-        replace(
-            section,
-            heading=tuple(map(mask_secrets, section.heading)),
-            blocks=tuple(map(mask_secrets, section.blocks)),
-        )
-        for section in reading.sections
-    )
-    if masked == reading.sections:
-        return masked, reading.note
-    return masked, "; ".join(filter(None, (reading.note, "what looks like a key was masked")))
 
 
 def files_below(paths: Sequence[Path]) -> list[DocumentFile]:

@@ -19,11 +19,13 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
 from config.settings import CHECKOUT
 from tests.workers.knowledge.base import KnowledgeBase
 from workers.knowledge.base import DEFAULT_BASE
+from workers.knowledge.draft import Draft
 from workers.knowledge.ingest import Ingest
 from workers.knowledge.source import named_source, source_files
 
@@ -131,8 +133,9 @@ def sync(folder: Path, tell: bool = False) -> tuple[float, float]:
 
     if tell:
         print(_BEGUN, flush=True)
-    ingest = Ingest(kb.store, kb.embedder, max_file_mb=1, passage_tokens=100)
-    ingest.add_all(files, remove_others_below=source.identity, on_result=count)
+    with closing(Draft(folder / "draft.sqlite3")) as draft:
+        ingest = Ingest(kb.store, kb.embedder, max_file_mb=1, passage_tokens=100, draft=draft)
+        ingest.add_all(files, remove_others_below=source.identity, on_result=count)
     kb.store.close()
     return embedded_s - begun_s, time.monotonic() - embedded_s
 

@@ -1,0 +1,115 @@
+"""A draft: what an unfinished `add` or `sync` has made of files, so that the next try need not make it again.
+
+Nothing in it is found by a search: the store takes all documents of a run in one step, at its end. What stood in the
+draft for them goes then. A draft that cannot be read is thrown away: it saves work, and holds nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+import time
+from collections.abc import Collection
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from workers.knowledge.embedder import Vectors
+from workers.knowledge.passage import Passage
+from workers.knowledge.words import Language
+
+_KEPT_S = 30 * 24 * 3600.0  # what nobody came back for
+_BUSY_TIMEOUT_S = 30.0
+_STORED = np.dtype("<f4")
+_SCHEMA = """CREATE TABLE IF NOT EXISTS drafts (
+    key TEXT PRIMARY KEY, title TEXT NOT NULL, language TEXT NOT NULL, note TEXT NOT NULL, passages TEXT NOT NULL,
+    vectors BLOB NOT NULL, made_at_s REAL NOT NULL
+)"""
+
+
+@dataclass(frozen=True, slots=True)
+class DraftDocument:
+    """What reading, cutting and embedding made of a file. `note` says what of it was not read."""
+
+    title: str
+    language: Language
+    note: str
+    passages: tuple[Passage, ...]
+    vectors: Vectors
+
+
+class Draft:
+    """Drafts in a file of their own. May be used from many threads, and by several programs at once.
+
+    A key says what a document is made from and by: a file's content, the embedder, the way of cutting.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._lock = threading.Lock()
+        self._db: sqlite3.Connection | None = None
+
+    def get(self, key: str) -> DraftDocument | None:
+        """What was made under this key; None where nothing was."""
+        if self._db is None and not self._file.exists():
+            return None
+        found = self._execute("SELECT title, language, note, passages, vectors FROM drafts WHERE key = ?", key)
+        if not found:
+            return None
+        title, language, note, said, blob = found[0]
+        passages = tuple(Passage(**{**one, "heading": tuple(one["heading"])}) for one in json.loads(said))
+        vectors = np.frombuffer(blob, _STORED).astype(np.float32).reshape(len(passages), -1)
+        return DraftDocument(title, "zh" if language == "zh" else "en", note, passages, vectors)
+
+    def put(self, key: str, document: DraftDocument) -> None:
+        """Keep what was made."""
+        said = json.dumps([asdict(one) for one in document.passages], ensure_ascii=False)
+        blob = document.vectors.astype(_STORED).tobytes()
+        row = (key, document.title, document.language, document.note, said, blob, time.time())
+        self._execute("INSERT OR REPLACE INTO drafts VALUES (?, ?, ?, ?, ?, ?, ?)", *row)
+
+    def forget(self, keys: Collection[str]) -> None:
+        """Drop what has arrived in the store, and what is old."""
+        if self._db is None and not self._file.exists():
+            return
+        for key in keys:
+            self._execute("DELETE FROM drafts WHERE key = ?", key)
+        self._execute("DELETE FROM drafts WHERE made_at_s < ?", time.time() - _KEPT_S)
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            if self._db is not None:
+                self._db.close()
+            self._db = None
+
+    def _execute(self, statement: str, *values: object) -> list[tuple[str, str, str, str, bytes]]:
+        with self._lock:
+            try:
+                return self._opened().execute(statement, values).fetchall()
+            except sqlite3.DatabaseError:
+                self._throw_away()
+                return []
+
+    def _opened(self) -> sqlite3.Connection:
+        if self._db is None:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(
+                self._file, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+            )
+            self._db.execute("PRAGMA auto_vacuum = FULL")  # an empty draft takes no room
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = NORMAL")
+            self._db.execute(_SCHEMA)
+        return self._db
+
+    def _throw_away(self) -> None:
+        if self._db is not None:
+            self._db.close()
+        self._db = None
+        for suffix in ("", "-wal", "-shm"):
+            with suppress(OSError):
+                self._file.with_name(self._file.name + suffix).unlink(missing_ok=True)
