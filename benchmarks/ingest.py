@@ -58,7 +58,7 @@ def main() -> None:
 def _adding(folder: Path, embedder: Embedder, rounds: int) -> dict[str, float]:
     """Passages a second by ingest and by the embedder alone."""
     docs = folder / "mixed"
-    _copy_examples(docs, copies=8)
+    _copy_examples(docs, copies=24)
     cores = len(os.sched_getaffinity(0))
     ratios, cpu_ratios, added, alone, busy = [], [], [], [], []
     for number in range(rounds):

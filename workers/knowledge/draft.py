@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Collection
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -60,13 +60,18 @@ class Draft:
         if not found:
             return None
         title, language, note, said, blob = found[0]
-        passages = tuple(Passage(**{**one, "heading": tuple(one["heading"])}) for one in json.loads(said))
+        passages = tuple(
+            Passage(0, source, title, tuple(heading), *rest) for source, heading, *rest in json.loads(said)
+        )
         vectors = np.frombuffer(blob, _STORED).astype(np.float32).reshape(len(passages), -1)
         return DraftDocument(title, "zh" if language == "zh" else "en", note, passages, vectors)
 
     def put(self, key: str, document: DraftDocument) -> None:
         """Keep what was made."""
-        said = json.dumps([asdict(one) for one in document.passages], ensure_ascii=False)
+        said = json.dumps(
+            [(one.source, one.heading, one.language, one.text, one.page, one.url) for one in document.passages],
+            ensure_ascii=False,
+        )
         blob = document.vectors.astype(_STORED).tobytes()
         row = (key, document.title, document.language, document.note, said, blob, time.time())
         self._execute("INSERT OR REPLACE INTO drafts VALUES (?, ?, ?, ?, ?, ?, ?)", *row)

@@ -21,12 +21,13 @@ def in_context(vectors: Vectors) -> Vectors:
     count = len(vectors)
     if not count:
         return vectors
-    sums = np.concatenate([np.zeros((1, vectors.shape[1]), np.float64), np.cumsum(vectors, axis=0, dtype=np.float64)])
-    places = np.arange(count)
-    first = np.maximum(places - CONTEXT_PASSAGES, 0)
-    end = np.minimum(places + CONTEXT_PASSAGES + 1, count)
-    means = (sums[end] - sums[first]) / (end - first)[:, None]
-    mixed = vectors + CONTEXT_WEIGHT * means
+    sums, near = vectors.copy(), np.ones((count, 1), np.float32)
+    for away in range(1, min(CONTEXT_PASSAGES, count - 1) + 1):
+        sums[away:] += vectors[:-away]
+        sums[:-away] += vectors[away:]
+        near[away:] += 1
+        near[:-away] += 1
+    mixed = vectors + CONTEXT_WEIGHT * sums / near
     lengths = np.linalg.norm(mixed, axis=1, keepdims=True)
     unit: Vectors = np.divide(mixed, lengths, out=np.zeros_like(mixed), where=lengths > 0).astype(np.float32)
     return unit

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from itertools import pairwise
 from typing import Literal
 
 Language = Literal["en", "zh"]
@@ -15,7 +16,7 @@ Language = Literal["en", "zh"]
 CJK = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u3007"
 _CJK_CHARACTER = re.compile(f"[{CJK}]")
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
-_TERM = re.compile(rf"[{CJK}]+|(?:(?![{CJK}])\w)+(?:[-./:@#+'](?:(?![{CJK}])\w)+)*")
+_TERM = re.compile(rf"[{CJK}]+|[^\W{CJK}]+(?:[-./:@#+'][^\W{CJK}]+)*")
 _PART = re.compile(r"[^\W_]+")
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 
@@ -54,14 +55,13 @@ def normalise(text: str) -> str:
 def terms(text: str) -> list[str]:
     """Every term of the text in order, repeated as often as it stands there."""
     found: list[str] = []
-    for match in _TERM.finditer(normalise(text)):
-        run = match.group()
+    for run in _TERM.findall(normalise(text)):
         if _CJK_CHARACTER.match(run):
-            found.extend(run[at : at + 2] for at in range(len(run) - 1))
-            if len(run) == 1:
-                found.append(run)
+            found.extend([run] if len(run) == 1 else map("".join, pairwise(run)))
             continue
         found.append(stem(run))
+        if run.isalnum():
+            continue  # no parts
         parts = _PART.findall(run)
         if len(parts) > 1:
             found.extend(stem(part) for part in parts)
@@ -90,6 +90,8 @@ def is_identifier(term: str) -> bool:
 
 def stem(word: str) -> str:
     """An English plural made singular by three rules; anything else as it is."""
+    if not word.endswith("s"):
+        return word
     if len(word) > 4 and word.endswith("ies"):
         return f"{word[:-3]}y"
     if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is", "'s")):
