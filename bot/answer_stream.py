@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,8 @@ from contract.wire import NewerWireError, WireError
 BLOCK_MS = 500
 BATCH = 64
 PAUSE_S = 0.2
+LOOK_AGAIN_S = 30.0
+"""How often to look for entries that were handed to nobody who is alive: to a process that was replaced."""
 
 log = structlog.get_logger(__name__)
 
@@ -48,6 +51,7 @@ class AnswerStream:
         self._stream = names.answers_stream(platform)
         self._consumer = consumer
         self._held: set[str] = set()
+        self._newer: set[str] = set()
 
     def release(self, entry_id: str) -> None:
         """The entry has left the stream."""
@@ -55,12 +59,14 @@ class AnswerStream:
 
     async def entries(self, stopping: asyncio.Event) -> AsyncIterator[Entry]:
         """The entries in the stream's order, until `stopping` is set."""
-        cursor = ""
+        cursor, opened_at_s = "", 0.0
         while not stopping.is_set():
+            if time.monotonic() > opened_at_s + LOOK_AGAIN_S:
+                cursor = ""
             try:
                 if not cursor:
                     await self._open()
-                    cursor = "0"
+                    cursor, opened_at_s = "0", time.monotonic()
                 batch = await self._read(cursor)
             except RedisError as error:
                 if cursor:
@@ -109,7 +115,9 @@ class AnswerStream:
             final = FinalAnswer.from_wire(fields.get("final", ""))
             return Entry(entry_id, Question.from_wire(final.question), final)
         except NewerWireError as error:
-            log.error("an answer of a newer version stays until a newer bot is started", error=str(error))
+            if entry_id not in self._newer:
+                self._newer.add(entry_id)
+                log.error("an answer of a newer version stays until a newer bot is started", error=str(error))
             return None
         except WireError as error:
             log.error("an entry of the answers stream is no answer, and is dropped", error=str(error))

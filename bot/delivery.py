@@ -19,6 +19,7 @@ from bot import manners, metrics, rendering
 from bot.answer_stream import AnswerStream, Entry
 from bot.growing_reply import GrowingReply
 from bot.history import History
+from bot.lock import AccountLock, LockLostError
 from bot.partial_stream import partial_answers
 from bot.platform import Platform, Reply, SendAmbiguousError, SendLaterError, SendRefusedError
 from bot.reply_slot import AtStep, ReplySlot, go_on
@@ -42,7 +43,8 @@ log = structlog.get_logger(__name__)
 class Delivery:
     """Delivers one platform's answers. Ends of one conversation are shown in order, others at the same time.
 
-    `redis` waits for Redis (`patient_client`), `reader` raises when it is gone (`plain_client`).
+    `redis` waits for Redis (`patient_client`), `reader` raises when it is gone (`plain_client`). Whatever needs `lock`
+    raises LockLostError where another process has taken over: then `run` does.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class Delivery:
         platform: Platform,
         redis: Redis,
         reader: Redis,
+        lock: AccountLock,
         *,
         interval_s: float,
         history: History | None = None,
@@ -60,7 +63,8 @@ class Delivery:
         self._reader = reader
         self._interval_s = interval_s
         self._at_step = at_step
-        self._states = SendStates(redis, platform.name, history)
+        self._lock = lock
+        self._states = SendStates(redis, lock, platform.name, history)
         self._answers = AnswerStream(reader, platform.name, platform.account)
         self._growing: dict[str, GrowingReply] = {}
         self._ended: dict[str, None] = {}
@@ -103,7 +107,7 @@ class Delivery:
     def _growing_reply(self, question: Question) -> GrowingReply:
         growing = self._growing.get(question.id)
         if growing is None:
-            slot = ReplySlot(question, self._platform, self._states, self._at_step)
+            slot = ReplySlot(question, self._platform, self._states, self._lock, self._at_step)
             growing = self._growing[question.id] = GrowingReply(slot, self._interval_s)
             self._start(growing.run())
         return growing
@@ -164,7 +168,11 @@ class Delivery:
         """Show how a question ended; False where a stop came before that."""
         self._at_step("an end is read")
         growing = self._close_growing(entry.question.id)
-        slot = growing.slot if growing else ReplySlot(entry.question, self._platform, self._states, self._at_step)
+        slot = (
+            growing.slot
+            if growing
+            else ReplySlot(entry.question, self._platform, self._states, self._lock, self._at_step)
+        )
         async with slot.lock:
             state = await slot.state()
             outcome = entry.final.outcome
@@ -212,7 +220,7 @@ class Delivery:
             except SendRefusedError as error:
                 log.error("the platform refused an answer", question=slot.question.id, error=str(error))
                 return SendStage.REFUSED
-            except RedisError:
+            except (RedisError, LockLostError):
                 raise
             except Exception:
                 broken += 1

@@ -6,6 +6,7 @@ import asyncio
 
 import structlog
 
+from bot.lock import LockLostError
 from bot.platform import Reply, SendAmbiguousError, SendLaterError, SendRefusedError
 from bot.reply_slot import ReplySlot
 
@@ -69,6 +70,8 @@ class GrowingReply:
             except SendRefusedError as error:
                 log.warning("a growing answer was refused", question=self.slot.question.id, error=str(error))
                 self.close()
+            except LockLostError:
+                raise
             except Exception:
                 log.exception("a growing answer cannot be shown", question=self.slot.question.id)
                 self.close()

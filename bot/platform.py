@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from bot.chat_event import ChatEvent
+from bot.lock import AccountLock
 from contract.answer import Citation, Outcome
 from contract.errors import FennelError
 from contract.question import Question
@@ -98,6 +99,10 @@ class Platform(ABC):
     same_send_is_once_for_s: float = 0.0
     """For how long a second `send` for the same question gives the first one's id instead of showing another reply
     (an idempotency key). Within it a send that broke is done again, and then edited; behind it `find` is asked."""
+
+    def hold(self, lock: AccountLock) -> None:
+        """The account is ours, before anything else is called: what is kept in Redis is written through the lock."""
+        del lock
 
     @abstractmethod
     async def listen(self, receive: Receive) -> None:

@@ -10,6 +10,7 @@ from dataclasses import replace
 import structlog
 
 from bot import metrics
+from bot.lock import AccountLock
 from bot.platform import (
     Platform,
     Reply,
@@ -39,11 +40,14 @@ class ReplySlot:
     `at_step` is called between every two steps.
     """
 
-    def __init__(self, question: Question, platform: Platform, states: SendStates, at_step: AtStep = go_on) -> None:
+    def __init__(
+        self, question: Question, platform: Platform, states: SendStates, lock: AccountLock, at_step: AtStep = go_on
+    ) -> None:
         self.question = question
         self.lock = asyncio.Lock()
         self._platform = platform
         self._states = states
+        self._held = lock
         self._at_step = at_step
         self._state: SendState | None = None
         self._last: Reply | None = None
@@ -59,10 +63,12 @@ class ReplySlot:
         """Make the chat show `reply`: send it, or edit what is there.
 
         Returns after how many seconds it has to be shown again, None where it stays. Raises SendRefusedError,
-        SendLaterError or SendAmbiguousError; calling it again is right after the last two.
+        SendLaterError or SendAmbiguousError; calling it again is right after the last two. Raises
+        LockLostError before it shows anything where another process has taken over.
         """
         state = await self._settled()
         if reply.is_notice and not state.sent_id:
+            await self._held.check()
             again_after_s = await self._platform.show_status(reply)
             if again_after_s is not None:
                 return again_after_s
@@ -86,6 +92,8 @@ class ReplySlot:
         self._at_step("before sending is written down")
         await self._write(replace(state, stage=SendStage.SENDING, sending_at_s=time.time()))
         self._at_step("sending is written down")
+        # Whoever stood still since may have been replaced by a process that has sent it meanwhile.
+        await self._held.check()
         try:
             sent_id = await self._platform.send(reply)
         except (SendLaterError, SendRefusedError):
@@ -105,6 +113,7 @@ class ReplySlot:
 
     async def _edit(self, reply: Reply, state: SendState) -> None:
         self._at_step("before an edit")
+        await self._held.check()
         try:
             await self._platform.edit(state.sent_id, reply)
         except TooLateToEditError:

@@ -44,12 +44,14 @@ async def run_bot(
         if stop.is_set():
             return
         cleanup.push_async_callback(_release, lock)
+        platform.hold(lock)
         cleanup.push_async_callback(platform.close)
         history = History(redis, settings.retention.history_days)
         delivery = Delivery(
             platform,
             redis,
             reader,
+            lock,
             interval_s=settings.bot.delivery_interval_s,
             history=history,
             at_step=at_step,

@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 from redis.typing import EncodableT, FieldT
 
 from bot.history import History
+from bot.lock import AccountLock
 from contract import names
 from contract.answer import FinalAnswer
 from contract.question import Question
@@ -70,12 +71,21 @@ def _stage(word: str) -> SendStage:
 
 
 class SendStates:
-    """The states of one platform's questions, in Redis. `redis` has to be a client that waits for it."""
+    """The states of one platform's questions, in Redis. `redis` has to be a client that waits for it.
+
+    They are written through the lock: a process that was replaced changes none. Writing raises LockLostError then.
+    """
 
     def __init__(
-        self, redis: Redis, platform: str, history: History | None = None, group: str = names.DELIVERY_GROUP
+        self,
+        redis: Redis,
+        lock: AccountLock,
+        platform: str,
+        history: History | None = None,
+        group: str = names.DELIVERY_GROUP,
     ) -> None:
         self._redis = redis
+        self._lock = lock
         self._history = history
         self._platform = platform
         self._group = group
@@ -88,10 +98,10 @@ class SendStates:
     async def write(self, question_id: str, state: SendState) -> None:
         """Write the state down; when this returns, a crash does not lose it."""
         key = names.delivery_key(question_id)
-        async with self._redis.pipeline(transaction=True) as step:
+        async with self._redis.pipeline() as step:
             step.hset(key, mapping=state.to_fields())
             step.expire(key, names.DELIVERY_TTL_S)
-            await step.execute()
+            await self._lock.execute(step)
 
     async def close(self, question: Question, state: SendState, entry_id: str, seen: FinalAnswer | None) -> None:
         """In one step: the end is shown, its entry leaves the stream, the question is no longer open.
@@ -99,7 +109,7 @@ class SendStates:
         `seen` is the end that the chat has seen now for the first time.
         """
         key, stream = names.delivery_key(question.id), names.answers_stream(self._platform)
-        async with self._redis.pipeline(transaction=True) as step:
+        async with self._redis.pipeline() as step:
             step.hset(key, mapping=state.to_fields())
             step.expire(key, names.DELIVERY_TTL_S)
             step.zrem(names.open_key(self._platform), question.id)
@@ -107,4 +117,4 @@ class SendStates:
             step.xdel(stream, entry_id)
             if seen is not None and self._history is not None:
                 self._history.add(step, question, seen)
-            await step.execute()
+            await self._lock.execute(step)

@@ -159,6 +159,11 @@ def bot_lock_key(platform: str, account: str) -> str:
     return f"fennel:bot:{platform}:{account}"
 
 
+def served_key(platform: str) -> str:
+    """Hash: the account whose bot serves the platform, and the token of the process that took it last."""
+    return f"fennel:served:{platform}"
+
+
 def wecom_answer_key(question_id: str) -> str:
     """What WeCom's long connection has been shown of an answer (JSON)."""
     return f"fennel:wecom:answer:{question_id}"

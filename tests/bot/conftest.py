@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis.asyncio
 
+from bot.lock import AccountLock
 from bot.platform import Platform
 from bot.reply_slot import AtStep, go_on
 from bot.run import run_bot
@@ -70,6 +72,14 @@ async def until(look: Callable[[], Awaitable[Any]], timeout_s: float = 10) -> An
         assert time.monotonic() < end, f"not within {timeout_s} s"
         await asyncio.sleep(0.01)
     return found
+
+
+async def hold(platform: Platform, client: redis.asyncio.Redis) -> AccountLock:
+    """Take the platform's account, as `run_bot` does first."""
+    lock = AccountLock(client, platform.name, platform.account)
+    await lock.acquire()
+    platform.hold(lock)
+    return lock
 
 
 def make_question(number: int = 1, **fields: Any) -> Question:

@@ -11,6 +11,8 @@ import pytest
 import redis.asyncio
 import structlog
 
+from bot import answer_stream
+from bot.lock import AccountLock
 from bot.platform import SendLaterError
 from bot.run import run_bot
 from bot.send_state import SendStage, SendState, SendStates
@@ -209,6 +211,23 @@ async def test_an_end_that_cannot_be_edited_in_is_sent_anew(
     assert [post.is_end for post in chat.replies(message_id)] == [False, True]
 
 
+async def test_an_answer_that_was_handed_to_a_process_that_was_replaced_is_shown(
+    chat: FakeChat, make_settings: MakeSettings, redis_client: redis.asyncio.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bot that read an answer while another one took over leaves it in nobody's hand: it is looked for again."""
+    monkeypatch.setattr(answer_stream, "LOOK_AGAIN_S", 0.2)
+    stream = names.answers_stream("chat")
+    async with running_bot(ChatPlatform(chat.url), make_settings()):
+        message_id = chat.write("Who has it?")
+        question = await until(lambda: take(redis_client))
+        async with redis_client.pipeline(transaction=True) as step:
+            step.xadd(stream, {"final": echo(question).to_wire()})
+            step.xreadgroup(names.DELIVERY_GROUP, "replaced", {stream: ">"})
+            _, read = await step.execute()
+        assert read
+        await ended(chat, message_id)
+
+
 async def test_a_refused_answer_is_given_up_and_holds_up_nobody(
     chat: FakeChat, make_settings: MakeSettings, valkey: ValkeyServer, redis_client: redis.asyncio.Redis
 ) -> None:
@@ -337,7 +356,7 @@ async def test_a_stage_that_only_a_newer_bot_knows_is_a_send_in_doubt(redis_clie
     """A bot of the release before does not fall over it: it looks into the chat, as after a send that broke."""
     await redis_client.hset(names.delivery_key("q"), mapping={"state": "folded", "sent_id": "p1"})
 
-    state = await SendStates(redis_client, "chat").load("q")
+    state = await SendStates(redis_client, AccountLock(redis_client, "chat", "test"), "chat").load("q")
 
     assert state == SendState(SendStage.AMBIGUOUS, "p1")
 
@@ -377,7 +396,9 @@ async def test_a_question_on_a_platform_that_wants_it_shows_thinking_at_once(
 
 async def test_the_state_of_a_send_is_read_as_it_was_written(redis_client: redis.asyncio.Redis) -> None:
     """A send state comes back from Redis as it went in, and beside it the outcome of the contract stays."""
-    states = SendStates(redis_client, "chat")
+    lock = AccountLock(redis_client, "chat", "test")
+    await lock.acquire()
+    states = SendStates(redis_client, lock, "chat")
     assert await states.load("q-1") == SendState()
     written = SendState(SendStage.AMBIGUOUS, "r1", "r0", 12.5, "failed")
     await redis_client.hset(names.delivery_key("q-1"), "outcome", "answered")

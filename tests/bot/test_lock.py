@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from typing import Any
 
 import psutil
 import pytest
@@ -29,12 +30,62 @@ async def client(valkey: ValkeyServer) -> AsyncIterator[redis.asyncio.Redis]:
 
 
 async def test_a_second_bot_refuses_to_start(client: redis.asyncio.Redis) -> None:
-    """While the holder lives, another one is told so at once; another account is free."""
+    """While the holder lives, another one is told so at once; another platform is free."""
     await AccountLock(client, "chat", "test").acquire()
     async with asyncio.timeout(1):
         with pytest.raises(LockHeldError, match="serves this account already"):
             await AccountLock(client, "chat", "test").acquire()
+    await AccountLock(client, "talk", "test").acquire()
+
+
+async def test_a_second_account_of_a_platform_is_told_to_take_a_redis_of_its_own(client: redis.asyncio.Redis) -> None:
+    """Two accounts would read each other's answers; when the first one's bot has gone, the other may come."""
+    first = AccountLock(client, "chat", "test")
+    await first.acquire()
+    with pytest.raises(LockHeldError, match="a Redis and workers of its own"):
+        await AccountLock(client, "chat", "other").acquire()
+    await first.release()
     await AccountLock(client, "chat", "other").acquire()
+
+
+async def test_whoever_was_replaced_writes_nothing(client: redis.asyncio.Redis) -> None:
+    """What is done through a lock is done while it is ours, all of it, and nothing of it after another took it."""
+    old = AccountLock(client, "chat", "test")
+    await old.acquire()
+    assert await written(old, client, "old") == [1, 0, "", None]
+    await client.delete(KEY)
+    new = AccountLock(client, "chat", "test")
+    await new.acquire()
+    with pytest.raises(LockLostError):
+        await written(old, client, "late")
+    assert await client.hget("delivery", "state") == "old"
+    assert await written(new, client, "new") == [0, 0, "", "字 old"]
+    assert await client.hget("delivery", "state") == "new"
+
+
+async def written(lock: AccountLock, client: redis.asyncio.Redis, value: str) -> list[Any]:
+    """What Redis says to several writes and a read of what was there before."""
+    async with client.pipeline() as step:
+        step.hset("delivery", "state", value)
+        step.zrem("open", "q-1")
+        step.hset("delivery", mapping={"at_s": 0.1 + 0.2, "shown": ""})
+        step.set("last", f"字 {value}", get=True)
+        replies = await lock.execute(step)
+    assert await client.hget("delivery", "at_s") == repr(0.1 + 0.2)
+    return [replies[0], replies[1], await client.hget("delivery", "shown"), replies[3]]
+
+
+async def test_whoever_slept_asks_before_it_sends(client: redis.asyncio.Redis) -> None:
+    """Within the lease nobody is asked; behind it Redis tells whether another one came meanwhile."""
+    lock = AccountLock(client, "chat", "test", lease_s=0.2)
+    await lock.acquire()
+    await lock.check()
+    await asyncio.sleep(0.3)
+    await lock.check()
+    await asyncio.sleep(0.3)
+    await AccountLock(client, "chat", "test").acquire()
+    with pytest.raises(LockLostError):
+        await lock.check()
 
 
 async def test_the_lock_of_a_dead_process_is_taken_at_once(client: redis.asyncio.Redis) -> None:

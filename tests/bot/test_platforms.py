@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import redis.asyncio
 
 from bot import rendering
 from bot.chat_event import ChatEvent
@@ -18,7 +19,7 @@ from config.settings import Settings
 from contract.answer import FinalAnswer, Outcome
 from contract.question import Question
 from tests.bot.answering import CITATION
-from tests.bot.conftest import MakeSettings, until
+from tests.bot.conftest import MakeSettings, hold, until
 from tests.bot.manners.conftest import PLATFORMS, make_stage
 from tests.bot.manners.stage import ANN, Said, Stage
 from tests.fakes.slack_clients import remove_proxies
@@ -84,9 +85,11 @@ class Listening:
 
 
 @pytest.fixture
-async def listening(stage: Stage, settings: Settings) -> AsyncIterator[Listening]:
+async def listening(stage: Stage, settings: Settings, redis_client: redis.asyncio.Redis) -> AsyncIterator[Listening]:
     """The stage's platform, listened to."""
-    one = Listening(stage, stage.platform(settings))
+    platform = stage.platform(settings)
+    await hold(platform, redis_client)
+    one = Listening(stage, platform)
     await one.ready()
     yield one
     await one.end()

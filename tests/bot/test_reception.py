@@ -18,6 +18,7 @@ from bot.chat_message import ChatMessage
 from bot.delivery import Delivery
 from bot.feedback import Feedback
 from bot.history import History
+from bot.lock import AccountLock
 from bot.reception import Reception
 from bot.redis_link import patient_client, plain_client
 from contract import names
@@ -55,7 +56,8 @@ DELETED = MessageDeleted("test", "team", "general", "m1")
 async def reception(valkey: ValkeyServer, make_settings: MakeSettings) -> AsyncIterator[Reception]:
     """A reception on the session's server."""
     async with patient_client(valkey.address) as client, plain_client(valkey.address) as reader:
-        delivery = Delivery(ChatPlatform("http://127.0.0.1:1"), client, reader, interval_s=1)
+        platform = ChatPlatform("http://127.0.0.1:1")
+        delivery = Delivery(platform, client, reader, AccountLock(client, "chat", "test"), interval_s=1)
         yield make_reception(make_settings(), client, "test", delivery, History(client, 1))
 
 

@@ -1,6 +1,6 @@
 """``python -m tests.fakes.chat_bot --url URL``: a bot like any other, on the made-up chat platform.
 
-It kills itself with SIGKILL between two steps of a delivery, as often as it is told to.
+It kills itself with SIGKILL between two steps of a delivery, as often as it is told to, or stands still at one of them.
 """
 
 from __future__ import annotations
@@ -34,6 +34,20 @@ def self_killer(probability: float, seed: int | None) -> AtStep:
     return at_step
 
 
+def self_freezer(where: str) -> AtStep:
+    """What stops this process with SIGSTOP when it first comes to this step; somebody has to wake it."""
+    frozen = False
+
+    def at_step(step: str) -> None:
+        nonlocal frozen
+        if step == where and not frozen:
+            frozen = True
+            print(f"frozen: {step}", flush=True)
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+    return at_step
+
+
 async def _serve(options: argparse.Namespace) -> None:
     settings = load_settings()
     configure_logging(settings.log)
@@ -41,7 +55,8 @@ async def _serve(options: argparse.Namespace) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     platform = ChatPlatform(options.url, resolve=options.resolve, thinks_at_once=options.thinks_at_once)
-    await run_bot(platform, settings, stop, at_step=self_killer(options.self_kill, options.seed))
+    at_step = self_freezer(options.freeze_at) if options.freeze_at else self_killer(options.self_kill, options.seed)
+    await run_bot(platform, settings, stop, at_step=at_step, lease_s=options.lease_s)
 
 
 def main() -> int:
@@ -54,6 +69,8 @@ def main() -> int:
     parser.add_argument("--thinks-at-once", action="store_true", help="show that we think before a worker begins")
     parser.add_argument("--self-kill", type=float, default=0.0, help="probability of a SIGKILL at each step")
     parser.add_argument("--seed", type=int, default=None, help="which steps; by default another one each time")
+    parser.add_argument("--freeze-at", default="", help="the step at which to stand still")
+    parser.add_argument("--lease-s", type=float, default=15.0, help="how long the account stays ours unheard of")
     options = parser.parse_args()
     try:
         asyncio.run(_serve(options))

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 import structlog
 
+from bot.lock import LockLostError
 from bot.platform import Reply, SendAmbiguousError, SendLaterError, SendRefusedError
 from bot.platforms.wecom import metrics
 from bot.platforms.wecom.events import PLATFORM
@@ -119,6 +120,9 @@ class Answer:
                 async with self._lock:
                     await self._finish_early()
                 break
+            except LockLostError:
+                # Another process goes on with it, and the lock's keeper ends this one.
+                return
             except (SendLaterError, SendAmbiguousError, SendRefusedError) as error:
                 log.warning("a stream cannot be finished in time yet", question=self.question.id, error=str(error))
                 await asyncio.sleep(self._wire.times.rotate_after_s / 300)

@@ -14,6 +14,7 @@ import structlog
 
 from bot.chat_event import ChatEvent
 from bot.chat_message import ChatMessage
+from bot.lock import AccountLock
 from bot.platform import (
     Platform,
     PlatformError,
@@ -83,6 +84,10 @@ class WeComLongConnection(Platform):
         self._growing: dict[str, Answer] = {}
         self._lanes: list[asyncio.Queue[ChatEvent]] = [asyncio.Queue(MAX_WAITING_IN_LANE) for _ in range(LANES)]
         self._tasks: set[asyncio.Task[None]] = set()
+
+    def hold(self, lock: AccountLock) -> None:
+        """Write the records through it."""
+        self._records.hold(lock)
 
     # --- from WeCom
 

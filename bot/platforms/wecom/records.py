@@ -13,6 +13,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
+from bot.lock import AccountLock
 from bot.redis_link import patient_client
 from config.redis_address import RedisAddress
 from contract import names
@@ -57,11 +58,16 @@ class Record:
 
 
 class Records:
-    """The records of one bot. Waits for Redis."""
+    """The records of one bot. Waits for Redis. Writing raises LockLostError in a process that was replaced."""
 
     def __init__(self, redis_address: RedisAddress) -> None:
         self._address = redis_address
         self._redis: Redis | None = None
+        self._lock: AccountLock | None = None
+
+    def hold(self, lock: AccountLock) -> None:
+        """Write through this lock from now on."""
+        self._lock = lock
 
     async def load(self, question_id: str) -> Record:
         """What was written last; a new record where nothing was."""
@@ -71,13 +77,23 @@ class Records:
     async def begin(self, question_id: str, record: Record) -> Record:
         """Write the first record down, unless there is one; which is the one that holds. One way to Redis and back."""
         key, value = names.wecom_answer_key(question_id), json.dumps(asdict(record))
-        before: Any = await self.redis.set(key, value, ex=names.DELIVERY_TTL_S, nx=True, get=True)
+        async with self.redis.pipeline() as step:
+            step.set(key, value, ex=names.DELIVERY_TTL_S, nx=True, get=True)
+            (before,) = await self._held.execute(step)
         return read_record(before) if before else record
 
     async def write(self, question_id: str, record: Record) -> Record:
         """Write it down; when this returns, a crash does not lose it."""
-        await self.redis.set(names.wecom_answer_key(question_id), json.dumps(asdict(record)), ex=names.DELIVERY_TTL_S)
+        async with self.redis.pipeline() as step:
+            step.set(names.wecom_answer_key(question_id), json.dumps(asdict(record)), ex=names.DELIVERY_TTL_S)
+            await self._held.execute(step)
         return record
+
+    @property
+    def _held(self) -> AccountLock:
+        if self._lock is None:
+            raise RuntimeError("hold() first")
+        return self._lock
 
     @property
     def redis(self) -> Redis:

@@ -15,6 +15,7 @@ from typing import Any
 import structlog
 
 from bot.link import link_of
+from bot.lock import AccountLock
 from bot.phrases import phrase
 from bot.platform import LinkDeadError, NotConfiguredError, Platform, PlatformError, Receive, Reply, SendLaterError
 from bot.platforms.weixin import metrics
@@ -83,6 +84,10 @@ class Weixin(Platform):
         self._closed = asyncio.Event()
         self._login_is_over = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
+
+    def hold(self, lock: AccountLock) -> None:
+        """Write the records through it."""
+        self._records.hold(lock)
 
     # --- from WeChat
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
+from bot.lock import AccountLock
 from bot.redis_link import patient_client
 from config.redis_address import RedisAddress
 from contract import names
@@ -36,11 +37,16 @@ def read_record(value: str) -> Record:
 
 
 class Records:
-    """The records of one account. Waits for Redis."""
+    """The records of one account. Waits for Redis. `write` raises LockLostError in a process that was replaced."""
 
     def __init__(self, redis_address: RedisAddress) -> None:
         self._address = redis_address
         self._client: Redis | None = None
+        self._lock: AccountLock | None = None
+
+    def hold(self, lock: AccountLock) -> None:
+        """Write through this lock from now on."""
+        self._lock = lock
 
     async def load(self, question_id: str) -> Record:
         """What was written last; a new record where nothing was."""
@@ -50,7 +56,11 @@ class Records:
     async def write(self, question_id: str, record: Record) -> Record:
         """Write it down; when this returns, a crash does not lose it."""
         value = json.dumps(asdict(record))
-        await self._redis.set(names.weixin_answer_key(question_id), value, ex=names.DELIVERY_TTL_S)
+        if self._lock is None:
+            raise RuntimeError("hold() first")
+        async with self._redis.pipeline() as step:
+            step.set(names.weixin_answer_key(question_id), value, ex=names.DELIVERY_TTL_S)
+            await self._lock.execute(step)
         return record
 
     async def cursor(self, bot_id: str) -> str:

@@ -6,9 +6,11 @@ import asyncio
 from typing import Any
 
 import pytest
+import redis.asyncio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bot.lock import AccountLock
 from bot.platforms.wecom.events import EventError, to_feedback, to_message
 from bot.platforms.wecom.markup import neutral
 from bot.platforms.wecom.pace import Pace, Rate
@@ -237,9 +239,12 @@ async def test_room_comes_back_with_time() -> None:
 # --- records
 
 
-async def test_a_record_is_read_as_it_was_written(valkey: ValkeyServer) -> None:
+async def test_a_record_is_read_as_it_was_written(valkey: ValkeyServer, redis_client: redis.asyncio.Redis) -> None:
     """A record survives the way into Redis and back; an unknown question has an empty one."""
     records = Records(valkey.address)
+    lock = AccountLock(redis_client, "wecom", "bot")
+    await lock.acquire()
+    records.hold(lock)
     written = Record(1.5, closed=True, kept="字", plan="p", in_stream=True, done=2, tries=1)
     await records.write("q-1", written)
     assert await records.load("q-1") == written
