@@ -22,8 +22,10 @@ from bot.history import History
 from bot.lock import AccountLock, LockLostError
 from bot.partial_stream import partial_answers
 from bot.platform import Platform, Reply, SendAmbiguousError, SendLaterError, SendRefusedError
+from bot.remembered import Remembered
 from bot.reply_slot import AtStep, ReplySlot, go_on
 from bot.send_state import SendStage, SendState, SendStates
+from bot.waiting import is_set_within
 from contract import names
 from contract.answer import FinalAnswer, Outcome, PartialAnswer
 from contract.question import Question
@@ -33,8 +35,6 @@ from health.tracing import record_question, record_span
 MAX_IN_HAND = 256
 """Ends that are being shown at a time; the others stay in the stream."""
 TRIES_OF_A_BROKEN_SEND = 5
-ENDS_REMEMBERED = 4_096
-"""Enough that a partial answer which was overtaken by its end is always recognised."""
 PAUSE_FIRST_S, PAUSE_LAST_S = 0.2, 30.0
 
 log = structlog.get_logger(__name__)
@@ -67,7 +67,8 @@ class Delivery:
         self._states = SendStates(redis, lock, platform.name, history)
         self._answers = AnswerStream(reader, platform.name, platform.account)
         self._growing: dict[str, GrowingReply] = {}
-        self._ended: dict[str, None] = {}
+        # Enough that a partial answer which was overtaken by its end is always recognised.
+        self._ended: Remembered[str, None] = Remembered()
         self._lanes: dict[str, deque[Entry]] = {}
         self._in_hand = asyncio.Semaphore(MAX_IN_HAND)
         self._stopping = asyncio.Event()
@@ -157,7 +158,7 @@ class Delivery:
             except RedisError as error:
                 # Redis is there and does not write: its disk is full, or it is a replica. That passes.
                 log.error("the end of a question cannot be written down now", error=str(error))
-                await self._pause(PAUSE_LAST_S / 10)
+                await is_set_within(self._stopping, PAUSE_LAST_S / 10)
                 continue
             lane.popleft()
             self._in_hand.release()
@@ -198,8 +199,6 @@ class Delivery:
     def _close_growing(self, question_id: str) -> GrowingReply | None:
         """Nothing but the end is shown for this question from now on."""
         self._ended[question_id] = None
-        if len(self._ended) > ENDS_REMEMBERED:
-            del self._ended[next(iter(self._ended))]
         growing = self._growing.pop(question_id, None)
         if growing:
             growing.close()
@@ -213,7 +212,7 @@ class Delivery:
                 await slot.show(reply)
                 return SendStage.DONE
             except SendLaterError as error:
-                await self._pause(min(max(error.after_s, PAUSE_FIRST_S), PAUSE_LAST_S))
+                await is_set_within(self._stopping, min(max(error.after_s, PAUSE_FIRST_S), PAUSE_LAST_S))
                 continue
             except SendAmbiguousError:
                 pass
@@ -227,17 +226,9 @@ class Delivery:
                 log.exception("an answer cannot be shown", question=slot.question.id, tries=broken)
                 if broken >= TRIES_OF_A_BROKEN_SEND:
                     return SendStage.REFUSED
-            await self._pause(pause_s)
+            await is_set_within(self._stopping, pause_s)
             pause_s = min(2 * pause_s, PAUSE_LAST_S)
         return None
-
-    async def _pause(self, pause_s: float) -> None:
-        """Wait, but not for longer than until a stop."""
-        try:
-            async with asyncio.timeout(pause_s):
-                await self._stopping.wait()
-        except TimeoutError:
-            return
 
     def _start(self, work: Coroutine[None, None, None]) -> None:
         if self._tasks is None:

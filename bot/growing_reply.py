@@ -9,6 +9,7 @@ import structlog
 from bot.lock import LockLostError
 from bot.platform import Reply, SendAmbiguousError, SendLaterError, SendRefusedError
 from bot.reply_slot import ReplySlot
+from bot.waiting import is_set_within
 
 log = structlog.get_logger(__name__)
 
@@ -45,12 +46,8 @@ class GrowingReply:
             pause_s = await self._show_newest()
             if self._closed.is_set():
                 return
-            try:
-                async with asyncio.timeout(pause_s):
-                    await self._closed.wait()
+            if await is_set_within(self._closed, pause_s):
                 return
-            except TimeoutError:
-                continue
 
     async def _show_newest(self) -> float:
         """Show it, and say how long to wait until the next time, in seconds."""

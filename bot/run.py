@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 
 import structlog
@@ -18,6 +17,7 @@ from bot.reception import Reception
 from bot.redis_link import patient_client, plain_client, wait_for_redis
 from bot.reply_slot import AtStep, go_on
 from bot.sweeper import Sweeper
+from bot.waiting import unless_set
 from config.settings import Settings
 from contract import names
 
@@ -40,7 +40,7 @@ async def run_bot(
         redis = await cleanup.enter_async_context(patient_client(settings.redis_address))
         reader = await cleanup.enter_async_context(plain_client(settings.redis_address))
         lock = AccountLock(redis, platform.name, platform.account, lease_s)
-        await _unless_stopped(lock.acquire(), stop)
+        await unless_set(lock.acquire(), stop)
         if stop.is_set():
             return
         cleanup.push_async_callback(_release, lock)
@@ -89,7 +89,7 @@ async def _serve(
     overheard = tasks.create_task(reception.overhearing.run(reception.overheard))
     listening = tasks.create_task(platform.listen(reception.receive))
     log.info("ready", platform=platform.name)
-    await _unless_stopped(_until_all_shown(listening, redis, platform.name), stop)
+    await unless_set(_until_all_shown(listening, redis, platform.name), stop)
     log.info("stopping", platform=platform.name)
     sweeping.cancel()
     overheard.cancel()
@@ -113,20 +113,6 @@ async def _until_all_shown(listening: asyncio.Task[None], redis: Redis, platform
     await asyncio.wait([listening])
     while await redis.zcard(names.open_key(platform)):  # noqa: ASYNC110 -- Redis does not call back
         await asyncio.sleep(LOOK_AGAIN_S)
-
-
-async def _unless_stopped(work: Coroutine[None, None, None], stop: asyncio.Event) -> None:
-    """Do the work, or as much of it as comes before `stop`."""
-    task = asyncio.ensure_future(work)
-    waiting = asyncio.ensure_future(stop.wait())
-    try:
-        await asyncio.wait([task, waiting], return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
-            task.result()
-    finally:
-        for one in (task, waiting):
-            one.cancel()
-        await asyncio.gather(task, waiting, return_exceptions=True)
 
 
 async def _release(lock: AccountLock) -> None:

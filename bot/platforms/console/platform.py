@@ -13,6 +13,7 @@ from bot.platform import Platform, Receive, Reply
 from bot.platforms.console.screen import Screen
 from bot.platforms.console.transcript import Transcript
 from bot.platforms.console.typist import Said, Told, Typist
+from bot.waiting import unless_set
 from contract.errors import FennelError
 from contract.question import Question
 
@@ -36,16 +37,7 @@ class ConsolePlatform(Platform):
         """Hand over what is typed, until the end of the input."""
         self._screen.tell(f"Write @{self._bot_name} and a question; /help tells more, Ctrl-D leaves.")
         link_of(self.name).listens()
-        reading = asyncio.ensure_future(self._read(receive))
-        closing = asyncio.ensure_future(self._closed.wait())
-        try:
-            await asyncio.wait([reading, closing], return_when=asyncio.FIRST_COMPLETED)
-            if reading.done():
-                reading.result()
-        finally:
-            for task in (reading, closing):
-                task.cancel()
-            await asyncio.gather(reading, closing, return_exceptions=True)
+        await unless_set(self._read(receive), self._closed)
 
     async def _read(self, receive: Receive) -> None:
         self._screen.ask(self._typist.prompt)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,10 +35,10 @@ from bot.platforms.lark.errors import (
 from bot.platforms.lark.history import History
 from bot.platforms.lark.markup import ANSWER, Face, card, faces
 from bot.platforms.lark.pace import Pace
+from bot.remembered import Remembered
 from contract.question import Question
 
 Json = dict[str, Any]
-REMEMBERED = 4_096
 TRIES = 4
 SAME_UUID_IS_ONCE_FOR_S = 3_300.0
 """Lark's own hour, with some minutes for the way and for clocks."""
@@ -88,10 +87,10 @@ class Answers:
         self._pace = pace
         self._history = History(api, pace, app_id)
         self._rotate_after_s = rotate_after_s
-        self._shown: OrderedDict[str, Shown] = OrderedDict()
-        self._doubtful: OrderedDict[str, None] = OrderedDict()
-        self._plain: OrderedDict[str, None] = OrderedDict()
-        self._given_up: OrderedDict[str, None] = OrderedDict()
+        self._shown: Remembered[str, Shown] = Remembered()
+        self._doubtful: Remembered[str, None] = Remembered()
+        self._plain: Remembered[str, None] = Remembered()
+        self._given_up: Remembered[str, None] = Remembered()
         self._since_s = time.time()
 
     async def send(self, reply: Reply) -> str:
@@ -104,14 +103,14 @@ class Answers:
         try:
             shown.parts.append(await self._send_part(question, 0, wanted[0]))
         except SendAmbiguousError:
-            _remember(self._doubtful, question.id, None)
+            self._doubtful[question.id] = None
             raise
-        _remember(self._shown, question.id, shown)
+        self._shown[question.id] = shown
         try:
             await self._show_all(shown, wanted)
         except PlatformError as error:
             # The first message is there already, so it has to be found and completed, and not to be sent again.
-            _remember(self._doubtful, question.id, None)
+            self._doubtful[question.id] = None
             raise SendAmbiguousError(str(error)) from error
         return shown.sent_id
 
@@ -124,11 +123,11 @@ class Answers:
         """As `Platform.find`."""
         parts = await self._read_back(question)
         # What was sent may still arrive: from now on a send is looked at before it is believed.
-        _remember(self._doubtful, question.id, None)
+        self._doubtful[question.id] = None
         if not parts:
             return None
         shown = Shown(question, parts)
-        _remember(self._shown, question.id, shown)
+        self._shown[question.id] = shown
         return shown.sent_id
 
     def recalled(self, message_id: str) -> None:
@@ -170,8 +169,8 @@ class Answers:
         for part in parts:
             part.card_id = card_ids.get(part.message_id, "")
         shown = Shown(question, parts)
-        _remember(self._doubtful, question.id, None)
-        _remember(self._shown, question.id, shown)
+        self._doubtful[question.id] = None
+        self._shown[question.id] = shown
         return shown
 
     # --- sending
@@ -203,7 +202,7 @@ class Answers:
                 if error.code in PLACE_REFUSED:
                     raise
                 self._fall_back("text", error)
-                _remember(self._plain, question.id, None)
+                self._plain[question.id] = None
         await self._pace.wait(("api", "message.reply"), ("chat", question.channel), urgent=not face.growing)
         return await self._reply(question, send_uuid, "text", {"text": face.whole}), ""
 
@@ -317,7 +316,7 @@ class Answers:
     async def _give_up_cards(self, shown: Shown, reason: LarkRefusedError) -> None:
         """Take the cards away, so that the answer can be sent as a plain message in their place."""
         self._fall_back("text", reason)
-        _remember(self._plain, shown.question.id, None)
+        self._plain[shown.question.id] = None
         for part in shown.parts:
             await self._give_up(part, reason)
         self._shown.pop(shown.question.id, None)
@@ -325,7 +324,7 @@ class Answers:
 
     async def _give_up(self, part: Part, reason: LarkRefusedError) -> TooLateToEditError:
         """Take away a message that cannot be changed any more: what is sent next has to be another one."""
-        _remember(self._given_up, part.message_id, None)
+        self._given_up[part.message_id] = None
         if reason.code not in MESSAGE_GONE:
             await self._delete(part)
         return TooLateToEditError(str(reason))
@@ -375,10 +374,3 @@ class Answers:
     def _fall_back(self, form: str, reason: Exception) -> None:
         metrics.fallbacks.labels(form).inc()
         log.warning("an answer is shown in a simpler form", form=form, reason=str(reason))
-
-
-def _remember(memory: OrderedDict[str, Any], key: str, value: Any) -> None:
-    memory[key] = value
-    memory.move_to_end(key)
-    if len(memory) > REMEMBERED:
-        memory.popitem(last=False)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import OrderedDict
 
 import structlog
 
@@ -12,10 +11,10 @@ from bot.platform import PlatformError
 from bot.platforms.lark.api import LarkApi
 from bot.platforms.lark.errors import LarkRefusedError
 from bot.platforms.lark.pace import Pace
+from bot.remembered import Remembered
 
 WITHIN_S = 0.5
 """An event has to be acknowledged within 3 s. A question without a name is better than none."""
-REMEMBERED = 4_096
 REMEMBERED_FOR_S = 86_400.0
 REFUSED_FOR_S = 600.0
 """How long nobody's name is asked for after Lark refused it: the permission is optional."""
@@ -29,7 +28,7 @@ class People:
     def __init__(self, api: LarkApi, pace: Pace) -> None:
         self._api = api
         self._pace = pace
-        self._names: OrderedDict[str, tuple[str, float]] = OrderedDict()
+        self._names: Remembered[str, tuple[str, float]] = Remembered()
         self._refused_until_s = 0.0
 
     async def name_of(self, open_id: str) -> str:
@@ -49,8 +48,6 @@ class People:
             log.warning("a person's name is not known now", reason=str(error) or "no answer in time")
             return name
         self._names[open_id] = (name, now_s + REMEMBERED_FOR_S)
-        if len(self._names) > REMEMBERED:
-            self._names.popitem(last=False)
         return name
 
     async def _ask(self, open_id: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 
 import structlog
@@ -26,6 +25,7 @@ from bot.platforms.lark.pace import Pace
 from bot.platforms.lark.people import People
 from bot.platforms.lark.receiving import Receiving
 from bot.platforms.lark.webhook import Webhook
+from bot.waiting import is_set_within
 from config.settings import LarkSettings
 from contract.question import Question
 
@@ -115,7 +115,5 @@ class LarkPlatform(Platform):
                     raise LinkDeadError(str(error)) from error
                 problem = error
             log.warning("Lark does not say who the bot is; asked again", error=str(problem))
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(RETRY_S):
-                    await self._closed.wait()
+            await is_set_within(self._closed, RETRY_S)
         return ""

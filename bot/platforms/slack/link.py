@@ -19,6 +19,7 @@ from bot.link import link_of
 from bot.platform import LinkDeadError
 from bot.platforms.slack import metrics
 from bot.platforms.slack.sdk_log import sdk_logger
+from bot.waiting import is_set_within
 
 PING_INTERVAL_S = 5.0
 """A link that does not answer a ping for half of this is given up by the SDK."""
@@ -105,14 +106,7 @@ class SocketLink:
                 log.warning("no link to Slack: asking for a new URL", down_s=round(down_s))
                 client.wss_uri = None
             self._check_not_disabled()
-            await self._tick(closed)
-
-    async def _tick(self, closed: asyncio.Event) -> None:
-        try:
-            async with asyncio.timeout(min(1.0, self._link_timeout_s / 10)):
-                await closed.wait()
-        except TimeoutError:
-            return
+            await is_set_within(closed, min(1.0, self._link_timeout_s / 10))
 
     async def _note_disabled(self, frame: aiohttp.WSMessage) -> None:
         # The SDK reconnects at once and for ever, whatever the reason is.

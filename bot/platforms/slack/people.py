@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from dataclasses import replace
 
 import structlog
@@ -12,8 +11,7 @@ from bot.chat_event import ChatEvent, MessageEdited
 from bot.chat_message import ChatMessage
 from bot.platform import SendAmbiguousError, SendLaterError
 from bot.platforms.slack.calls import SlackCalls, SlackRefusedError
-
-REMEMBERED = 4_096
+from bot.remembered import Remembered
 
 log = structlog.get_logger(__name__)
 
@@ -26,7 +24,7 @@ class People:
 
     def __init__(self, calls: SlackCalls) -> None:
         self._calls = calls
-        self._names: OrderedDict[str, str] = OrderedDict()
+        self._names: Remembered[str, str] = Remembered()
         self._asking: dict[str, asyncio.Task[None]] = {}
         self._refused = False
 
@@ -69,5 +67,3 @@ class People:
             return
         profile = answer["user"].get("profile") or {}
         self._names[user] = str(profile.get("display_name") or profile.get("real_name") or answer["user"]["name"])
-        if len(self._names) > REMEMBERED:
-            self._names.popitem(last=False)

@@ -34,6 +34,7 @@ from bot.platforms.slack.sdk_log import sdk_logger
 from bot.platforms.slack.sender import ROTATE_AFTER_S, Sender
 from bot.platforms.slack.thinking import Thinking
 from bot.platforms.slack.webhook import Webhook
+from bot.waiting import is_set_within
 from config.settings import Settings, SlackSettings
 from contract.errors import FennelError
 from contract.question import Question
@@ -187,11 +188,7 @@ class SlackPlatform(Platform):
                 if time.monotonic() > end_s:
                     raise LinkDeadError(f"Slack cannot be reached: {error}") from error
                 log.warning("Slack does not say who we are yet", error=str(error))
-            try:
-                async with asyncio.timeout(min(ASK_AGAIN_S, self._settings.link_timeout_s / 10)):
-                    await self._closed.wait()
-            except TimeoutError:
-                continue
+            await is_set_within(self._closed, min(ASK_AGAIN_S, self._settings.link_timeout_s / 10))
         return None
 
     async def _read_back(self, me: Identity, take: Take, came_up: asyncio.Event) -> None:

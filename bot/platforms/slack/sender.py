@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import time
 import uuid
-from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +15,7 @@ from bot.platform import Reply, SendAmbiguousError, SendLaterError, TooLateToEdi
 from bot.platforms.slack.calls import SlackCalls, SlackRefusedError
 from bot.platforms.slack.identity import Whoami
 from bot.platforms.slack.posts import Post, growing_post, posts
+from bot.remembered import Remembered
 from contract.answer import Outcome
 from contract.question import Question
 
@@ -24,7 +24,6 @@ ROTATE_AFTER_S = 230.0
 """Slack ends a stream some five minutes after its start without a word; by then it has to be an ordinary message."""
 AT_THE_NEXT_STEP_S = 0.0
 """Come again when the growing answer is shown next."""
-REMEMBERED = 4_096
 
 GONE = frozenset({"message_not_found", "cant_update_message", "edit_window_closed", "message_not_owned_by_app"})
 NOT_STREAMING = frozenset({"message_not_in_streaming_state", "stopped_by_user"})
@@ -79,7 +78,7 @@ class Sender:
         self._whoami = whoami
         self._rotate_after_s = rotate_after_s
         self._settle_s = settle_s
-        self._shown: OrderedDict[str, Shown] = OrderedDict()
+        self._shown: Remembered[str, Shown] = Remembered()
         self._no_streams: set[str] = set()
 
     async def send(self, reply: Reply) -> str:
@@ -106,7 +105,9 @@ class Sender:
     async def edit(self, ts: str, reply: Reply) -> None:
         """Make the message at `ts` show the reply; see `Platform.edit`."""
         # What another process began is known by its ts alone: it may be a stream, and may say anything.
-        shown = self._shown.get(ts) or self._remember(ts, Shown(is_stream=True, doubtful=True))
+        shown = self._shown.get(ts)
+        if shown is None:
+            shown = self._shown[ts] = Shown(is_stream=True, doubtful=True)
         try:
             if reply.outcome is not None:
                 await self._end(ts, reply, shown)
@@ -150,7 +151,7 @@ class Sender:
             chunks=[_chunk(post.markdown)],
         )
         ts = str(answer["ts"])
-        self._remember(ts, Shown(is_stream=True, text=post.markdown, started_s=time.monotonic()))
+        self._shown[ts] = Shown(is_stream=True, text=post.markdown, started_s=time.monotonic())
         return ts
 
     async def _grow(self, ts: str, reply: Reply, shown: Shown) -> None:
@@ -300,7 +301,7 @@ class Sender:
             del arguments["client_msg_id"]
             answer = await self._write("chat.postMessage", post, arguments, growing=growing, patient=patient)
         ts = str(answer["ts"])
-        self._remember(ts, Shown(is_stream=False))
+        self._shown[ts] = Shown(is_stream=False)
         return ts
 
     async def _update(self, ts: str, question: Question, post: Post, *, growing: bool = False) -> None:
@@ -344,12 +345,6 @@ class Sender:
             cursor = (answer.get("response_metadata") or {}).get("next_cursor") or None
             if cursor is None:
                 return own
-
-    def _remember(self, ts: str, shown: Shown) -> Shown:
-        self._shown[ts] = shown
-        while len(self._shown) > REMEMBERED:
-            self._shown.popitem(last=False)
-        return shown
 
 
 def _chunk(text: str) -> dict[str, str]:

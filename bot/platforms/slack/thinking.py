@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-
 import structlog
 
 from bot import rendering
 from bot.platform import Reply, SendAmbiguousError, SendLaterError
 from bot.platforms.slack.calls import SlackCalls, SlackRefusedError
+from bot.remembered import Remembered
 from contract.question import Question
 
-REMEMBERED = 4_096
 NEVER_AGAIN_S = 24 * 3_600.0
 UNDER_WAY_AT_MOST = 4
 """Calls at a time: when many ask at once, taking their questions in comes first."""
@@ -27,7 +25,7 @@ class Thinking:
     def __init__(self, calls: SlackCalls, again_after_s: float = 90.0) -> None:
         self._calls = calls
         self._again_after_s = again_after_s
-        self._with_eyes: OrderedDict[str, None] = OrderedDict()
+        self._with_eyes: Remembered[str, None] = Remembered()
         self._status_refused = False
         self._under_way = 0
 
@@ -76,5 +74,3 @@ class Thinking:
         except SlackRefusedError as error:
             log.debug("cannot put eyes on a question", error=error.error)
         self._with_eyes[question.id] = None
-        if len(self._with_eyes) > REMEMBERED:
-            self._with_eyes.popitem(last=False)

@@ -31,6 +31,7 @@ from bot.platforms.wecom.pace import Kind, Pace, Rate
 from bot.platforms.wecom.polled import Polled, PolledStreams
 from bot.platforms.wecom.sentences import NOTES_BYTES, TEXT_ONLY, WELCOME, sentence
 from bot.text_parts import split
+from bot.waiting import is_set_within
 from config.redis_address import RedisAddress
 from contract.question import Question, question_id
 
@@ -221,11 +222,7 @@ class WeComCallback(Platform):
             if time.time() > over_at_s:
                 log.warning("WeCom has not asked for the end of an answer", question=question.id)
                 return await self._streams.give_up(question.id)
-            try:
-                async with asyncio.timeout(LOOK_AGAIN_S):
-                    await handed.wait()
-            except TimeoutError:
-                pass
+            await is_set_within(handed, LOOK_AGAIN_S)
             handed.clear()
             polled = await self._streams.load(question.id)
         return polled

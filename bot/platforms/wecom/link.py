@@ -12,7 +12,7 @@ import json
 import random
 import time
 import weakref
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
@@ -24,6 +24,7 @@ from bot.link import link_of
 from bot.platform import LinkDeadError, LinkTakenError, SendAmbiguousError, SendLaterError
 from bot.platforms.wecom.events import PLATFORM, event_type
 from bot.platforms.wecom.gaps import Gaps
+from bot.waiting import is_set_within, unless_set
 
 OK = 0
 TOO_OFTEN = frozenset({-1, 45009, 45011, 45033})
@@ -91,7 +92,7 @@ class WeComLink:
         """Keep the link up until `close`. Raises LinkTakenError or, where we are not let in, LinkDeadError."""
         async with aiohttp.ClientSession() as session:
             while not self._closed.is_set():
-                up_at_s = await self._unless_closed(self._serve_once(session))
+                up_at_s = await unless_set(self._serve_once(session), self._closed)
                 if self._taken_over:
                     raise LinkTakenError(
                         "another instance of this bot has connected to WeCom and taken the link over; WeCom allows "
@@ -104,7 +105,7 @@ class WeComLink:
                     )
                 if up_at_s and time.monotonic() - up_at_s > self._times.backoff_last_s:
                     self._backoff_s = self._times.backoff_first_s
-                await self._pause(self._backoff_s * random.uniform(0.8, 1.0))
+                await is_set_within(self._closed, self._backoff_s * random.uniform(0.8, 1.0))
                 self._backoff_s = min(2 * self._backoff_s, self._times.backoff_last_s)
 
     async def close(self) -> None:
@@ -152,18 +153,6 @@ class WeComLink:
             await asyncio.gather(*tasks, return_exceptions=True)
             await socket.close()
         return up_at_s
-
-    async def _unless_closed(self, serving: Coroutine[None, None, float | None]) -> float | None:
-        """Serve one connection, or as much of it as comes before `close`."""
-        task = asyncio.create_task(serving)
-        closing = asyncio.create_task(self._closed.wait())
-        try:
-            await asyncio.wait([task, closing], return_when=asyncio.FIRST_COMPLETED)
-            return task.result() if task.done() else None
-        finally:
-            for one in (task, closing):
-                one.cancel()
-            await asyncio.gather(task, closing, return_exceptions=True)
 
     async def _subscribe(self, socket: aiohttp.ClientWebSocketResponse) -> bool:
         try:
@@ -276,14 +265,6 @@ class WeComLink:
         for future in self._waiting.values():
             if not future.done():
                 future.set_result(None)
-
-    async def _pause(self, pause_s: float) -> None:
-        """Wait, but not for longer than until `close`."""
-        try:
-            async with asyncio.timeout(pause_s):
-                await self._closed.wait()
-        except TimeoutError:
-            return
 
 
 def new_req_id(command: str) -> str:

@@ -6,18 +6,18 @@ import asyncio
 import contextlib
 import time
 import weakref
-from collections.abc import Coroutine, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
 
+from bot.beside import Beside
 from bot.chat_event import ChatEvent
 from bot.chat_message import ChatMessage
 from bot.lock import AccountLock
 from bot.platform import (
     Platform,
-    PlatformError,
     Receive,
     Reply,
     SendAmbiguousError,
@@ -83,7 +83,7 @@ class WeComLongConnection(Platform):
         self._answers: weakref.WeakValueDictionary[str, Answer] = weakref.WeakValueDictionary()
         self._growing: dict[str, Answer] = {}
         self._lanes: list[asyncio.Queue[ChatEvent]] = [asyncio.Queue(MAX_WAITING_IN_LANE) for _ in range(LANES)]
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._beside = Beside()
 
     def hold(self, lock: AccountLock) -> None:
         """Write the records through it."""
@@ -114,7 +114,7 @@ class WeComLongConnection(Platform):
         try:
             kind = event_type(body)
             if kind == "enter_chat":
-                self._start(self._welcome(req_id))
+                self._beside.start(self._welcome(req_id))
             elif kind == "feedback_event":
                 self._keep(to_feedback(body))
             elif not kind:
@@ -125,7 +125,7 @@ class WeComLongConnection(Platform):
     def _take_message(self, body: Mapping[str, Any], req_id: str) -> None:
         message = to_message(body, self._bot_name, {"req_id": req_id}, time.time())
         if message is None:
-            self._start(self._say_text_only(body, req_id))
+            self._beside.start(self._say_text_only(body, req_id))
         else:
             self._keep(message)
 
@@ -166,19 +166,6 @@ class WeComLongConnection(Platform):
         self._wire.pace.charge(chat)
         await self._link.request("aibot_respond_msg", req_id, {"msgtype": "stream", "stream": stream})
 
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do it beside everything else; when it fails, that is all there is to it."""
-
-        async def attempt() -> None:
-            try:
-                await work
-            except PlatformError as error:
-                log.warning("a fixed sentence could not be said", error=str(error))
-
-        task = asyncio.create_task(attempt())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
     # --- to WeCom
 
     async def send(self, reply: Reply) -> str:
@@ -218,9 +205,7 @@ class WeComLongConnection(Platform):
         for answer in list(self._growing.values()):
             answer.close()
         self._growing.clear()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._beside.close()
         await self._link.close()
         await self._records.close()
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from redis.asyncio import Redis
 from redis.typing import EncodableT, FieldT
 
 from bot.redis_link import patient_client
@@ -84,8 +83,7 @@ class PolledStreams:
     """The streams of one bot. Waits for Redis."""
 
     def __init__(self, redis_address: RedisAddress) -> None:
-        self._address = redis_address
-        self._client: Redis | None = None
+        self._redis = patient_client(redis_address)
 
     async def question(self, question_id: str) -> Question | None:
         """The question if one of this id was taken in, or refused with a sentence; else nothing is to be waited for."""
@@ -132,15 +130,7 @@ class PolledStreams:
 
     async def close(self) -> None:
         """Give the connection back."""
-        if self._client is not None:
-            await self._client.aclose()
-            self._client = None
+        await self._redis.aclose()
 
     async def _eval(self, script: str, question_id: str, *arguments: str) -> Any:
         return await self._redis.eval(script, 1, names.wecom_polled_key(question_id), *arguments)
-
-    @property
-    def _redis(self) -> Redis:
-        if self._client is None:
-            self._client = patient_client(self._address)
-        return self._client

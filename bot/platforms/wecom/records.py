@@ -11,8 +11,6 @@ import json
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from redis.asyncio import Redis
-
 from bot.lock import AccountLock
 from bot.redis_link import patient_client
 from config.redis_address import RedisAddress
@@ -61,8 +59,7 @@ class Records:
     """The records of one bot. Waits for Redis. Writing raises LockLostError in a process that was replaced."""
 
     def __init__(self, redis_address: RedisAddress) -> None:
-        self._address = redis_address
-        self._redis: Redis | None = None
+        self._redis = patient_client(redis_address)
         self._lock: AccountLock | None = None
 
     def hold(self, lock: AccountLock) -> None:
@@ -71,20 +68,20 @@ class Records:
 
     async def load(self, question_id: str) -> Record:
         """What was written last; a new record where nothing was."""
-        value: Any = await self.redis.get(names.wecom_answer_key(question_id))
+        value: Any = await self._redis.get(names.wecom_answer_key(question_id))
         return read_record(value) if value else Record()
 
     async def begin(self, question_id: str, record: Record) -> Record:
         """Write the first record down, unless there is one; which is the one that holds. One way to Redis and back."""
         key, value = names.wecom_answer_key(question_id), json.dumps(asdict(record))
-        async with self.redis.pipeline() as step:
+        async with self._redis.pipeline() as step:
             step.set(key, value, ex=names.DELIVERY_TTL_S, nx=True, get=True)
             (before,) = await self._held.execute(step)
         return read_record(before) if before else record
 
     async def write(self, question_id: str, record: Record) -> Record:
         """Write it down; when this returns, a crash does not lose it."""
-        async with self.redis.pipeline() as step:
+        async with self._redis.pipeline() as step:
             step.set(names.wecom_answer_key(question_id), json.dumps(asdict(record)), ex=names.DELIVERY_TTL_S)
             await self._held.execute(step)
         return record
@@ -95,18 +92,9 @@ class Records:
             raise RuntimeError("hold() first")
         return self._lock
 
-    @property
-    def redis(self) -> Redis:
-        """The connection, opened when it is wanted first."""
-        if self._redis is None:
-            self._redis = patient_client(self._address)
-        return self._redis
-
     async def close(self) -> None:
         """Give the connection back."""
-        if self._redis is not None:
-            await self._redis.aclose()
-            self._redis = None
+        await self._redis.aclose()
 
 
 def read_record(value: str) -> Record:

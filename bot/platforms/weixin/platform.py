@@ -8,12 +8,13 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import structlog
 
+from bot.beside import Beside
 from bot.link import link_of
 from bot.lock import AccountLock
 from bot.phrases import phrase
@@ -27,6 +28,7 @@ from bot.platforms.weixin.records import Records
 from bot.platforms.weixin.sentences import TEXT_ONLY
 from bot.platforms.weixin.session import Session, SessionFile
 from bot.platforms.weixin.typing_sign import AGAIN_S, TypingSign
+from bot.waiting import unless_set
 from config.redis_address import RedisAddress
 from contract.errors import FennelError
 from contract.question import Question, question_id
@@ -83,7 +85,7 @@ class Weixin(Platform):
         self._account: Account | None = None
         self._closed = asyncio.Event()
         self._login_is_over = asyncio.Event()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._beside = Beside()
 
     def hold(self, lock: AccountLock) -> None:
         """Write the records through it."""
@@ -93,15 +95,15 @@ class Weixin(Platform):
 
     async def listen(self, receive: Receive) -> None:
         """Log in where that was not done yet, and take messages until closed. Raises LinkDeadError."""
-        session = self._sessions.load() or await self._unless_closed(self._log_in())
+        session = self._sessions.load() or await unless_set(self._log_in(), self._closed, self._login_is_over)
         if session is None:
             return
         api = ILinkApi(session.base_url, session.token)
         answers = Answers(api, session.bot_id, self._records)
         account = self._account = Account(session, api, answers, TypingSign(api, self._times.typing_again_s))
         try:
-            await self._unless_closed(_tell_server(api, "notifystart"))
-            await self._unless_closed(self._poll(account, receive))
+            await unless_set(_tell_server(api, "notifystart"), self._closed, self._login_is_over)
+            await unless_set(self._poll(account, receive), self._closed, self._login_is_over)
         except LoginOverError:
             self._login_is_over.set()
         finally:
@@ -169,7 +171,7 @@ class Weixin(Platform):
             return
         if message is None:
             stands_for = question_id(PLATFORM, bot_id, sender_of(body), id_of(body))
-            self._start(account.answers.tell(stands_for, sender_of(body), address_of(body), TEXT_ONLY))
+            self._beside.start(account.answers.tell(stands_for, sender_of(body), address_of(body), TEXT_ONLY))
             return
         try:
             await receive(message)
@@ -179,19 +181,6 @@ class Weixin(Platform):
             # It would come again for ever, and hold up everybody's messages.
             log.exception("a message cannot be taken in")
             metrics.messages_lost.inc()
-
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do it beside everything else; when it fails, that is all there is to it."""
-
-        async def attempt() -> None:
-            try:
-                await work
-            except PlatformError as error:
-                log.warning("a fixed sentence could not be said", error=str(error))
-
-        task = asyncio.create_task(attempt())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
     # --- to WeChat
 
@@ -234,26 +223,12 @@ class Weixin(Platform):
     async def close(self) -> None:
         """Take no more messages, and give everything back."""
         self._closed.set()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._beside.close()
         account, self._account = self._account, None
         if account is not None:
             await _tell_server(account.api, "notifystop")
             await account.api.close()
         await self._records.close()
-
-    async def _unless_closed(self, work: Coroutine[Any, Any, Any]) -> Any:
-        """Do the work, or as much of it as comes before `close` or the end of the login."""
-        task = asyncio.create_task(work)
-        stops = [asyncio.create_task(event.wait()) for event in (self._closed, self._login_is_over)]
-        try:
-            await asyncio.wait([task, *stops], return_when=asyncio.FIRST_COMPLETED)
-            return task.result() if task.done() else None
-        finally:
-            for one in (task, *stops):
-                one.cancel()
-            await asyncio.gather(task, *stops, return_exceptions=True)
 
 
 def _is_thinking(reply: Reply) -> bool:

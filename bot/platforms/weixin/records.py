@@ -9,8 +9,6 @@ import json
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from redis.asyncio import Redis
-
 from bot.lock import AccountLock
 from bot.redis_link import patient_client
 from config.redis_address import RedisAddress
@@ -40,8 +38,7 @@ class Records:
     """The records of one account. Waits for Redis. `write` raises LockLostError in a process that was replaced."""
 
     def __init__(self, redis_address: RedisAddress) -> None:
-        self._address = redis_address
-        self._client: Redis | None = None
+        self._redis = patient_client(redis_address)
         self._lock: AccountLock | None = None
 
     def hold(self, lock: AccountLock) -> None:
@@ -89,12 +86,4 @@ class Records:
 
     async def close(self) -> None:
         """Give the connection back."""
-        if self._client is not None:
-            await self._client.aclose()
-            self._client = None
-
-    @property
-    def _redis(self) -> Redis:
-        if self._client is None:
-            self._client = patient_client(self._address)
-        return self._client
+        await self._redis.aclose()
