@@ -23,6 +23,7 @@ from bot.link import link_of
 from bot.platform import LinkDeadError
 from bot.platforms.lark import metrics
 from bot.platforms.lark.sdk import ws_client
+from bot.waiting import is_set_within
 
 Take = Callable[[bytes], Awaitable[dict[str, Any] | None]]
 
@@ -90,12 +91,10 @@ class LinkLife:
 
     def _run(self) -> None:
         loop = asyncio.new_event_loop()
-        # The SDK takes its thread's loop when it is imported, and again for each client.
+        # The SDK takes its thread's loop when it is imported, and for whatever it does.
         asyncio.set_event_loop(loop)
         try:
-            sdk = ws_client()
-            sdk.loop = loop
-            self._client = self._make_client(sdk)
+            self._client = self._make_client(ws_client())
             self._loop = loop
             if not self._stopped.is_set():
                 self._client.start()
@@ -117,6 +116,9 @@ class LinkLife:
             except Exception as error:
                 self.error = f"{type(error).__name__}: {error}"
                 raise
+            finally:
+                if self._stopped.is_set():  # while it hung in the call, another was built in its place
+                    raise asyncio.CancelledError
             self.heard_at_s, self.error = time.monotonic(), ""
 
         async def noted_handle_message(raw: bytes) -> None:
@@ -213,7 +215,9 @@ class LongLink:
                 pause_s = (
                     self._times.pause_first_s if well_at_s > began_s else min(2 * pause_s, self._times.pause_last_s)
                 )
-                await _wait(closed, min(pause_s, max(0.0, well_at_s + self._times.link_timeout_s - time.monotonic())))
+                await is_set_within(
+                    closed, min(pause_s, max(0.0, well_at_s + self._times.link_timeout_s - time.monotonic()))
+                )
         finally:
             link_of("lark").down()
             if life is not None:
@@ -222,7 +226,7 @@ class LongLink:
     async def _watch(self, life: LinkLife, well_at_s: float, closed: asyncio.Event) -> tuple[str, float]:
         """Why this life has to end, and when all was well last; raises LinkDeadError where that is too long ago."""
         began_s = time.monotonic()
-        while not await _wait(closed, self._times.check_s):
+        while not await is_set_within(closed, self._times.check_s):
             now_s = time.monotonic()
             silent = now_s - life.heard_at_s > self._times.silent_pings * life.ping_interval_s
             well = life.connected and not silent
@@ -239,11 +243,3 @@ class LongLink:
             if reason != "unconnected" or now_s - max(well_at_s, began_s) > self._times.rebuild_after_s:
                 return reason, well_at_s
         return "closed", well_at_s
-
-
-async def _wait(closed: asyncio.Event, wait_s: float) -> bool:
-    """Wait, but not for longer than until closed; whether it is closed."""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(wait_s):
-            await closed.wait()
-    return closed.is_set()

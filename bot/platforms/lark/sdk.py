@@ -7,6 +7,7 @@ packages in the place of those whose ``__init__`` would draw in everything. docs
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import importlib
 import importlib.util
@@ -47,7 +48,17 @@ def ws_client() -> Any:
         raise PlatformError(f"lark-oapi {version('lark-oapi')} cannot be used: its client has no {lacking[0]}")
     bounded = SimpleNamespace(post=functools.partial(requests.post, timeout=DISCOVERY_TIMEOUT_S))
     module.requests = bounded
+    module.loop = _ThreadsLoop()
     return module
+
+
+class _ThreadsLoop:
+    """The loop of whichever thread asks. The SDK keeps one for all its clients, and one that hung in a call would go on
+    in the loop of the one that was built in its place: a second connection, which nobody ends.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(asyncio.get_event_loop(), name)
 
 
 def _import_client() -> Any:

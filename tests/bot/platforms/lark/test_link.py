@@ -62,6 +62,11 @@ def outcomes(fake: FakeLark) -> list[list[str]]:
     return [delivery.outcomes for delivery in fake.deliveries.all]
 
 
+def own_links(others: set[threading.Thread]) -> list[threading.Thread]:
+    """The threads of long connections that were started since `others` were all."""
+    return [thread for thread in set(threading.enumerate()) - others if thread.name == "lark-link"]
+
+
 async def acknowledged(fake: FakeLark) -> None:
     await eventually(fake, lambda: fake.deliveries.all and not fake.unacked_events())
 
@@ -211,8 +216,8 @@ async def test_a_link_that_cannot_come_back_at_once_is_built_anew(
 
 
 async def test_a_frozen_discovery_is_left_behind(fake: FakeLark, make_platform: MakePlatform) -> None:
-    """A discovery call that hangs holds up its own thread only: another link is built."""
-    heard = Heard()
+    """A discovery call that hangs holds up its own thread only: another link is built, and stays the only one."""
+    heard, others = Heard(), set(threading.enumerate())
     async with listening(fake, make_platform(), heard):
         fake.fail("endpoint", "hang")
         fake.abort_links()
@@ -220,6 +225,8 @@ async def test_a_frozen_discovery_is_left_behind(fake: FakeLark, make_platform: 
         fake.say("why?", mention_bot=True)
         await eventually(fake, lambda: heard.texts)
         fake.release_hung()
+        await eventually(fake, lambda: len(own_links(others)) == 1)
+        assert len(fake.link.connections) == 1
 
 
 @pytest.mark.parametrize(
@@ -290,13 +297,10 @@ async def test_closing_leaves_nothing_behind(fake: FakeLark, make_platform: Make
     """After closing, the connection and its thread are gone; closing twice is once."""
     platform, others = make_platform(), set(threading.enumerate())
 
-    def own_links() -> list[threading.Thread]:
-        return [thread for thread in set(threading.enumerate()) - others if thread.name == "lark-link"]
-
     async with listening(fake, platform, Heard()):
-        assert own_links()
+        assert own_links(others)
     await platform.close()
-    await eventually(fake, lambda: not fake.link.connections and not own_links())
+    await eventually(fake, lambda: not fake.link.connections and not own_links(others))
 
 
 async def test_closing_while_nobody_answers_returns(fake: FakeLark, make_platform: MakePlatform) -> None:
