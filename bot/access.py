@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from bot.chat_event import MessageDeleted
 from bot.chat_message import ChatMessage
 from config.settings import AccessSettings
 
 
-def place_of(message: ChatMessage) -> str:
+def place_of(event: ChatMessage | MessageDeleted) -> str:
     """The channel's key over all platforms, as the settings name it."""
-    return f"{message.platform}:{message.tenant}:{message.channel}"
+    return f"{event.platform}:{event.tenant}:{event.channel}"
 
 
 def person_of(message: ChatMessage) -> str:

@@ -12,7 +12,6 @@ from bot.chat_event import FeedbackGiven
 from contract import names
 from contract.wire import WireError, WireRecord, need
 
-SECONDS_A_DAY = 86_400
 READ_AT_ONCE = 500
 
 
@@ -45,7 +44,7 @@ class FeedbackBook:
 
     def __init__(self, redis: Redis, keep_days: float) -> None:
         self._redis = redis
-        self._keep_s = keep_days * SECONDS_A_DAY
+        self._keep_s = keep_days * names.SECONDS_A_DAY
 
     async def note(self, given: FeedbackGiven) -> Feedback:
         """Keep it, with what it judges. Raises RedisError."""

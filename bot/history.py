@@ -14,7 +14,6 @@ from contract.answer import FinalAnswer, Outcome
 from contract.question import Question
 from contract.wire import WireError
 
-SECONDS_A_DAY = 86_400
 READ_AT_ONCE = 500
 SPOKEN = frozenset({Outcome.ANSWERED, Outcome.NOT_FOUND, Outcome.SMALL_TALK, Outcome.FAILED})
 """Ends that somebody may mean who speaks of the last answer."""
@@ -25,13 +24,13 @@ class History:
 
     def __init__(self, redis: Redis, keep_days: float) -> None:
         self._redis = redis
-        self._keep_s = int(keep_days * SECONDS_A_DAY)
+        self._keep_s = int(keep_days * names.SECONDS_A_DAY)
 
     def add(self, step: Pipeline, question: Question, final: FinalAnswer) -> None:
         """Keep an end as part of the transaction that says it was shown."""
         if final.outcome is Outcome.TOLD:
             return
-        ttl_s, now_s = max(self._keep_s, SECONDS_A_DAY), time.time()
+        ttl_s, now_s = max(self._keep_s, names.SECONDS_A_DAY), time.time()
         step.set(names.shown_key(question.id), final.to_wire(), ex=ttl_s)
         if self._keep_s:
             step.zadd(names.HISTORY_KEY, {question.id: now_s})

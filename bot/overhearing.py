@@ -69,8 +69,7 @@ class Overhearing:
 
     async def drop(self, deleted: MessageDeleted) -> None:
         """Forget a message that was taken back."""
-        place = f"{deleted.platform}:{deleted.tenant}:{deleted.channel}"
-        await self._redis.hdel(names.overheard_key(place), deleted.message_id)
+        await self._redis.hdel(names.overheard_key(place_of(deleted)), deleted.message_id)
 
     async def drop_all_of(self, message: ChatMessage) -> None:
         """Forget what this person said here: they have called us by now."""

@@ -155,7 +155,7 @@ class Reception:
         if question is not None:
             log.info("deleted", question=question.id)
             await self.inbox.stop(question)
-        elif self.rules.of(f"{deleted.platform}:{deleted.tenant}:{deleted.channel}").listen == "ambient":
+        elif self.rules.of(place_of(deleted)).listen == "ambient":
             await self.overhearing.drop(deleted)
 
     async def _receive_feedback(self, given: FeedbackGiven) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from contract.errors import FennelError
+from cli.plot_file import save
 
 if TYPE_CHECKING:
     from workers.gates.curve import Curve
@@ -25,7 +25,4 @@ def draw(file: Path, curves: Mapping[str, Curve], precision: float) -> None:
     axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="recall: share of the good questions that are answered")
     axes.set_ylabel("precision: share of the answers that are right")
     axes.legend(title=f"recall at {precision:.0%}", loc="lower left")
-    try:
-        figure.savefig(file, dpi=120)
-    except (OSError, ValueError) as error:
-        raise FennelError(f"{file} cannot be drawn: {error}") from error
+    save(figure, file)

@@ -15,16 +15,18 @@ from typing import TYPE_CHECKING, Any
 import click
 from redis.exceptions import RedisError
 
-from cli.knowledge import JSON_OPTION, new_table, plain, print_json, print_table
+from cli.plot_file import check_plot_file
+from cli.printing import JSON_OPTION, new_table, plain, print_json, print_table
 from config.settings import load_settings
+from contract import names
 from contract.answer import FinalAnswer, Outcome
 from contract.errors import FennelError
 from contract.question import Question
 
 if TYPE_CHECKING:
     from bot.feedback import Feedback
+    from cli.weeks import Week
 
-SECONDS_A_DAY = 86_400
 SHOWN_ROWS = 50
 SHOWN_TOPICS = 10
 SHOWN_SLOWEST = 5
@@ -91,6 +93,8 @@ def report(days: int, as_json: bool, plot: Path | None) -> None:
     """Show the weeks, what people asked in vain most (what to document next), and the slowest answers."""
     from cli.weeks import weeks_of
 
+    if plot is not None:
+        check_plot_file(plot)
     shown, judged = _read(days)
     weeks = weeks_of(shown, judged)
     missed = [Question.from_wire(final.question).text for _, final in shown if final.outcome is Outcome.NOT_FOUND]
@@ -104,20 +108,23 @@ def report(days: int, as_json: bool, plot: Path | None) -> None:
     if as_json:
         print_json(
             {
-                "weeks": [
-                    {
-                        "week": week.name,
-                        **{key: getattr(week, key) for key in ("asked", "answered", "not_found", "good", "bad")},
-                        "median_s": week.median_s,
-                        "slowest_s": week.slowest_s,
-                    }
-                    for week in weeks
-                ],
+                "weeks": [_described(week) for week in weeks],
                 "document_next": [{"topic": name, "questions": list(questions)} for name, questions in topics],
                 "slowest": [_slow(final) for final in slowest],
             }
         )
         return
+    _print_weeks(weeks)
+    _print_topics(topics)
+    _print_slowest(slowest)
+
+
+def _described(week: Week) -> dict[str, Any]:
+    counts = {key: getattr(week, key) for key in ("asked", "answered", "not_found", "good", "bad")}
+    return {"week": week.name, **counts, "median_s": week.median_s, "slowest_s": week.slowest_s}
+
+
+def _print_weeks(weeks: Sequence[Week]) -> None:
     most = max((week.asked for week in weeks), default=0)
     table = new_table("Week", "Asked", "Answered", "Not found", "Good", "Bad", "Median s", "Slowest s", "")
     for week in weeks:
@@ -125,8 +132,6 @@ def report(days: int, as_json: bool, plot: Path | None) -> None:
         counts = [str(one) for one in (week.asked, week.answered, week.not_found, week.good, week.bad)]
         table.add_row(week.name, *counts, f"{week.median_s:.1f}", f"{week.slowest_s:.1f}", bar)
     print_table(table)
-    _print_topics(topics)
-    _print_slowest(slowest)
 
 
 def _print_topics(topics: Sequence[tuple[str, tuple[str, ...]]]) -> None:
@@ -162,7 +167,7 @@ def _read(days: int) -> tuple[list[tuple[float, FinalAnswer]], list[Feedback]]:
     from bot.history import all_shown
     from bot.redis_link import plain_client
 
-    since_s = time.time() - days * SECONDS_A_DAY
+    since_s = time.time() - days * names.SECONDS_A_DAY
 
     async def read() -> tuple[list[tuple[float, FinalAnswer]], list[Feedback]]:
         async with plain_client(load_settings().redis_address) as redis:

@@ -11,7 +11,8 @@ from cli.kb_adding import add, sync
 from cli.kb_binding import bind, bindings, unbind
 from cli.kb_score import score
 from cli.kb_tune import tune
-from cli.knowledge import BASE_OPTION, JSON_OPTION, new_table, opened, plain, print_json, print_table, progress_bar
+from cli.knowledge import BASE_OPTION, opened
+from cli.printing import JSON_OPTION, new_table, plain, print_json, print_table, printable, progress_bar
 from config.settings import load_settings
 from contract.errors import FennelError
 
@@ -70,9 +71,9 @@ def show(source: str, base: str, as_json: bool) -> None:
         ]
         print_json({**_described(found), "passages": said})
         return
-    click.echo(f"{_shown(found.title)} ({found.language}), {found.passages} passages, {_time(found.added_at_s)}")
+    click.echo(f"{printable(found.title)} ({found.language}), {found.passages} passages, {_time(found.added_at_s)}")
     for one in passages:
-        click.echo(f"\n--- {_shown(one.label)}\n    {_shown(one.place)}\n{_shown(one.text)}")
+        click.echo(f"\n--- {printable(one.label)}\n    {printable(one.place)}\n{printable(one.text)}")
 
 
 @kb.command()
@@ -167,11 +168,6 @@ def _described_hit(hit: ScoredPassage) -> dict[str, object]:
     scores = {"score": hit.score, "dense": hit.dense, "coverage": hit.coverage}
     where = {"title": passage.title, "heading": passage.heading, "source": passage.source, "place": passage.place}
     return {**scores, **where, "language": passage.language, "text": passage.text}
-
-
-def _shown(text: str) -> str:
-    """A stranger's text without what commands the terminal."""
-    return "".join(character for character in text if character.isprintable() or character == "\n")
 
 
 def _time(at_s: float) -> str:

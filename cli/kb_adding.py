@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli.knowledge import BASE_OPTION, JSON_OPTION, new_table, opened, plain, print_json, print_table, progress_bar
+from cli.knowledge import BASE_OPTION, opened
+from cli.printing import JSON_OPTION, new_table, plain, print_json, print_table, progress_bar
 from config.settings import load_settings
 from contract.errors import FennelError
 

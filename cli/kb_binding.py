@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli.knowledge import JSON_OPTION, new_table, opened, plain, print_json, print_table
+from cli.knowledge import opened
+from cli.printing import JSON_OPTION, new_table, plain, print_json, print_table
 from config.settings import load_settings
 from contract.errors import FennelError
 

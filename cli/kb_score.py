@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from cli.knowledge import BASE_OPTION, new_table, opened, plain, print_table, progress_bar
+from cli.knowledge import BASE_OPTION, opened
+from cli.printing import new_table, plain, print_table, progress_bar
 from cli.question_file import read_questions
 from config.settings import load_settings
 from contract.errors import FennelError

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.knowledge import BASE_OPTION, JSON_OPTION, new_table, opened, print_json, print_table, progress_bar
+from cli.knowledge import BASE_OPTION, opened
+from cli.plot_file import check_plot_file
+from cli.printing import JSON_OPTION, new_table, print_json, print_table, progress_bar
 from cli.question_file import read_questions
 from config.settings import Settings, load_settings
 from contract.errors import FennelError
@@ -56,7 +58,7 @@ def tune(good: Path, bad: Path, base: str, precision: float, plot: Path | None, 
     """
     settings = load_settings()
     if plot:
-        _check_plot(plot)
+        check_plot_file(plot)
     examples = read_examples(good, bad)
     for note in examples.notes:
         click.echo(f"note: {note}", err=True)
@@ -191,15 +193,6 @@ def _print(said: dict[str, Any], found: Evaluation, precision: float, file: Path
             f"no threshold is right {precision:.0%} of the time: the most precise one is used; try more questions"
         )
     click.echo(f"answered from a score of {found.min_score:.2f} on; written to {file}, running workers take it up")
-
-
-def _check_plot(plot: Path) -> None:
-    import importlib.util
-
-    if importlib.util.find_spec("matplotlib") is None:
-        raise FennelError("--plot needs matplotlib: `pip install 'fennel[plot]'`, or leave --plot out")
-    if not plot.absolute().parent.is_dir():
-        raise FennelError(f"there is no folder {plot.absolute().parent} to draw {plot.name} in")
 
 
 def _draw(

@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from cli.knowledge import JSON_OPTION, new_table, plain, print_json, print_table
+from cli.printing import JSON_OPTION, new_table, plain, print_json, print_table
 from config.settings import CHECKOUT, Settings, environment, load_settings
 from contract.errors import FennelError
 

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from cli.plot_file import save
 from cli.weeks import Week
-from contract.errors import FennelError
 
 
 def draw(file: Path, weeks: Sequence[Week]) -> None:
     """Draw how the questions of each week ended, and what people thought of the answers."""
-    try:
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError as error:
-        raise FennelError("matplotlib is not installed: pip install 'fennel[plot]'") from error
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(8, 5), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True)
     names = [week.name for week in weeks]
@@ -29,7 +27,4 @@ def draw(file: Path, weeks: Sequence[Week]) -> None:
     for axes, what in ((upper, "questions"), (lower, "feedback")):
         axes.set_ylabel(what)
         axes.legend(loc="upper left")
-    try:
-        figure.savefig(file, dpi=120)
-    except (OSError, ValueError) as error:
-        raise FennelError(f"{file} cannot be drawn: {error}") from error
+    save(figure, file)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cli.printing import printable
 from config.settings import Settings, load_settings
 from contract import names
 from contract.answer import Outcome
@@ -58,7 +59,7 @@ def why(question_id: str, as_json: bool) -> None:
         click.echo("Error: Redis does not answer: `fennel up` starts it.", err=True)
         sys.exit(NOTHING_RUNNING)
     if found is None and outcome is None:
-        days = settings.gate.why_ttl_s / 86_400
+        days = settings.gate.why_ttl_s / names.SECONDS_A_DAY
         click.echo(f"Error: nothing is known of {question_id}: another id, or older than {days:g} days.", err=True)
         sys.exit(UNKNOWN)
     if as_json:
@@ -125,14 +126,11 @@ def _passages(found: Why) -> Table | str:
     table = Table("Given", "Score", "Meaning", "Words", "Passage")
     for one in found.passages:
         numbers = (f"{value:.2f}" for value in (one.score, one.dense, one.coverage))
-        table.add_row("yes" if one.given else "", *numbers, Text(_shown(f"{one.title}\n{one.source}"), overflow="fold"))
+        table.add_row(
+            "yes" if one.given else "", *numbers, Text(printable(f"{one.title}\n{one.source}"), overflow="fold")
+        )
     return table
 
 
 def _other_end(outcome: str | None) -> str:
     return next((said for other, said in _OTHER_ENDS.items() if other == outcome), "")
-
-
-def _shown(text: str) -> str:
-    """A document's text without what commands the terminal."""
-    return "".join(character for character in text if character.isprintable() or character == "\n")
