@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 # Tests wait more than they compute: two processes a core.
 TEST_PROCESSES ?= $(shell expr 2 '*' $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2))
-EXTRAS := cpu,openai,plot,slack,lark,wecom,weixin,postgres,dashboard,tracing,dev,docs
+EXTRAS := cpu,openai,plot,slack,lark,wecom,weixin,web,postgres,dashboard,tracing,dev,docs
 # The oldest first: it is the one that the pins were made with.
 PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3.14 python3; do \
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$name; break; }; done)

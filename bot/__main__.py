@@ -100,7 +100,7 @@ async def _serve(platform_name: str, settings: Settings, health: BotHealth) -> N
     health.watch(loop)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    platform = create_platform(platform_name, settings)
+    platform = create_platform(platform_name, settings, by_hand=not supervised_program())
     # What was imported stays: without looking at all of it again, a collection costs an event no tens of milliseconds.
     gc.freeze()
     await run_bot(platform, settings, stop)

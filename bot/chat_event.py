@@ -37,5 +37,13 @@ class FeedbackGiven:
     reason: str = ""
 
 
-ChatEvent = ChatMessage | MessageEdited | MessageDeleted | FeedbackGiven
+@dataclass(frozen=True, slots=True)
+class StopPressed:
+    """A person wants no answer any more; the platform has seen to it that they may say so."""
+
+    platform: str
+    question_id: str
+
+
+ChatEvent = ChatMessage | MessageEdited | MessageDeleted | FeedbackGiven | StopPressed
 """Whatever a platform hands over; the same one twice is once."""

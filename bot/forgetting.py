@@ -23,6 +23,8 @@ from contract.wire import WireError
 SCANNED_AT_ONCE = 1_000
 WAIT_S, LOOK_AGAIN_S = 10.0, 0.05
 _PARTS = 3
+WEB = "web"
+"""The platform whose chat is kept by ourselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,7 @@ class Forgetting:
             await asyncio.sleep(LOOK_AGAIN_S)
         feedback, questions = await self._forget_feedback(), await self._forget_questions()
         await self._forget_traces()
+        await self._forget_posts()
         return Forgotten(questions, await self._forget_turns(), feedback, unseen)
 
     def _is_theirs(self, question: Question) -> bool:
@@ -164,6 +167,28 @@ class Forgetting:
         ):
             async for key in self._scan(pattern):
                 await self._redis.delete(key)
+
+    async def _forget_posts(self) -> None:
+        """What they said in the web page's rooms, what they were answered there, and that they came in."""
+        if self._platform != WEB:
+            return
+        async for key in self._scan(names.web_posts_key("*")):
+            room = key.removeprefix(names.web_posts_key(""))
+            for post_id, value in (await self._redis.hgetall(key)).items():
+                post = json.loads(value)
+                if post["person"] == self._person:
+                    async with self._redis.pipeline(transaction=True) as step:
+                        step.hdel(key, post_id)
+                        step.zrem(names.web_order_key(room), post_id)
+                        await step.execute()
+                elif self._person in post["verdicts"]:
+                    del post["verdicts"][self._person]
+                    await self._redis.hset(key, post_id, json.dumps(post, ensure_ascii=False))
+        async for key in self._scan(names.web_session_key("*")):
+            session = await self._redis.get(key)
+            if session and json.loads(session)["id"] == self._person:
+                await self._redis.delete(key)
+        await self._redis.hdel(names.WEB_NAMES_KEY, self._person)
 
     async def _scan(self, pattern: str) -> AsyncIterator[str]:
         async for key in self._redis.scan_iter(match=pattern, count=SCANNED_AT_ONCE):

@@ -15,7 +15,7 @@ from bot.access import Access, place_of
 from bot.admission import Admission, Admissions
 from bot.channel_rules import ChannelRules, is_at_work
 from bot.chat_commands import Asked, ChatCommands
-from bot.chat_event import ChatEvent, FeedbackGiven, MessageDeleted, MessageEdited
+from bot.chat_event import ChatEvent, FeedbackGiven, MessageDeleted, MessageEdited, StopPressed
 from bot.chat_message import ChatMessage
 from bot.command import SPEAKING, Command, command_of, own_words
 from bot.conversations import may_be_ours
@@ -68,6 +68,8 @@ class Reception:
             await self._receive_edit(event.message)
         elif isinstance(event, MessageDeleted):
             await self._receive_deletion(event)
+        elif isinstance(event, StopPressed):
+            await self._receive_stop(event)
         else:
             await self._receive_feedback(event)
 
@@ -157,6 +159,12 @@ class Reception:
             await self.inbox.stop(question)
         elif self.rules.of(place_of(deleted)).listen == "ambient":
             await self.overhearing.drop(deleted)
+
+    async def _receive_stop(self, pressed: StopPressed) -> None:
+        question = await self.inbox.known(pressed.question_id)
+        if question is not None:
+            log.info("stopped", question=question.id)
+            await self.inbox.stop(question)
 
     async def _receive_feedback(self, given: FeedbackGiven) -> None:
         feedback = await self.feedback.note(given)

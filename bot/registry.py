@@ -16,24 +16,27 @@ from config.settings import Settings
 class PlatformEntry:
     """Where a platform is, and what it needs: each of `needs` is a set of settings that is enough.
 
-    The module has to offer ``create(settings: Settings) -> Platform``.
+    The module has to offer ``create(settings: Settings) -> Platform``. `needs_switch`: what it needs is only the word
+    that it is wanted, and a person who starts it by name has given it.
     """
 
     module: str
     needs: tuple[tuple[str, ...], ...] = ((),)
+    needs_switch: bool = False
 
 
 PLATFORMS = {
     "console": PlatformEntry("bot.platforms.console"),
     "lark": PlatformEntry("bot.platforms.lark", (("app_id", "app_secret"),)),
     "slack": PlatformEntry("bot.platforms.slack", (("bot_token", "app_token"), ("bot_token", "signing_secret"))),
+    "web": PlatformEntry("bot.platforms.web", (("enabled",),), needs_switch=True),
     "wecom": PlatformEntry("bot.platforms.wecom", (("bot_id", "secret"), ("token", "aes_key"))),
     "weixin": PlatformEntry("bot.platforms.weixin", (("enabled",),)),
 }
 
 
-def create_platform(name: str, settings: Settings) -> Platform:
-    """Build the platform of this name.
+def create_platform(name: str, settings: Settings, *, by_hand: bool = False) -> Platform:
+    """Build the platform of this name; `by_hand`: a person started it.
 
     Raises NotConfiguredError where its settings are empty, PlatformError where it is unknown or its SDK is missing.
     """
@@ -41,7 +44,7 @@ def create_platform(name: str, settings: Settings) -> Platform:
     if entry is None:
         raise PlatformError(f"there is no platform {name!r}; there are: {', '.join(PLATFORMS)}")
     wanted = wanted_settings(name, settings)
-    if wanted:
+    if wanted and not (by_hand and entry.needs_switch):
         raise NotConfiguredError(f"{name} is not configured: set {wanted}")
     try:
         module = importlib.import_module(entry.module)

@@ -30,6 +30,7 @@ COMMANDS = {
     "why": ("cli.why:why", "Tell why a question was answered or not."),
     "ask": ("cli.ask:ask", "Ask one question and print the answer."),
     "chat": ("cli.chat:chat", "A terminal as a group chat."),
+    "web": ("cli.web:web", "Make a password for the web page."),
     "forget-user": ("cli.forget_user:forget_user", "Remove what is kept of a person."),
     "feedback": ("cli.feedback:feedback", "What people think of the answers: list, export, report."),
     "demo": ("cli.demo:demo", "Start everything, ask the sample handbook a question, stop."),

@@ -20,6 +20,7 @@ from typing import TextIO
 
 import click
 
+from bot.registry import PLATFORMS
 from cli import preflight
 from cli.child import Child
 from cli.leftovers import find_leftovers, stop_leftovers
@@ -36,16 +37,17 @@ NAME_WIDTH = 10
 
 
 class Standalone:
-    """The programs of one home folder as children of this process. `echo`: print what they say."""
+    """The programs of one home folder as children of this process; with a `platform`, somebody named that one."""
 
-    def __init__(self, stack: Stack, specs: Sequence[ProgramSpec], *, echo: bool) -> None:
+    def __init__(self, stack: Stack, specs: Sequence[ProgramSpec], platform: str | None = None) -> None:
         self.stack = stack
-        self._echo = echo
+        # The terminal of a chat is the chat's.
+        self._echo = platform != CONSOLE
         self._printing = threading.Lock()
         self._stop = threading.Event()
         self._force = threading.Event()
         # By these a later start finds what a killed one of us left behind.
-        environment = {**stack.environment(), "SUPERVISOR_SERVER_URL": stack.server_url}
+        environment = {**stack.environment(), "SUPERVISOR_SERVER_URL": stack.server_url, **_switched_on(platform)}
         logs = stack.settings.logs_folder
         self._children = [
             Child(
@@ -126,7 +128,7 @@ def run(settings: Settings, platform: str | None = None) -> int:
             if spec.autostart
             and (platform is None or not spec.name.startswith("bot_") or spec.name == f"bot_{platform}")
         ]
-        standalone = Standalone(stack, wanted, echo=platform != CONSOLE)
+        standalone = Standalone(stack, wanted, platform)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, standalone.request_stop)
         try:
@@ -137,6 +139,12 @@ def run(settings: Settings, platform: str | None = None) -> int:
         finally:
             click.echo("Stopping: what is in hand is finished first; Ctrl-C again ends it at once.", err=True)
             standalone.drain()
+
+
+def _switched_on(platform: str | None) -> dict[str, str]:
+    """The switch of a platform that somebody has named, and that needs no more than that."""
+    entry = PLATFORMS.get(platform or "")
+    return {f"FENNEL_{platform}__ENABLED".upper(): "true"} if entry is not None and entry.needs_switch else {}
 
 
 def _serve(standalone: Standalone, settings: Settings, platform: str | None) -> int:

@@ -318,6 +318,17 @@ class WeixinSettings(Section):
     base_url: str = Field(pattern=r"^https?://\S+$")
 
 
+class WebSettings(Section):
+    """The web page: a room to ask in, and tabs for operators."""
+
+    enabled: bool
+    host: str = Field(min_length=1)
+    port: int = Field(ge=0, le=65535)
+    password_hash: SecretStr
+    operator_hash: SecretStr
+    rooms: list[Annotated[str, Field(pattern=r"^[\w][\w-]{0,31}$")]] = Field(min_length=1)
+
+
 class TracingSettings(Section):
     """Where traces go."""
 
@@ -371,6 +382,7 @@ class Settings(BaseSettings):
     lark: LarkSettings
     wecom: WecomSettings
     weixin: WeixinSettings
+    web: WebSettings
     health: HealthSettings
     dashboard: DashboardSettings
     tracing: TracingSettings
@@ -596,6 +608,6 @@ def _sentence(error: ValidationError) -> str:
     if first["type"] == "extra_forbidden":
         return f"{name} is no setting of Fennel; config/fennel.toml lists them all"
     # A secret's value must not reach a log, even where it is wrong.
-    secret = any(word in part for part in path[1:] for word in ("token", "secret", "key", "url"))
+    secret = any(word in part for part in path[1:] for word in ("token", "secret", "key", "url", "hash", "password"))
     shown = "(not shown)" if secret else repr(first["input"])
     return f"{name}={shown} cannot be used: {first['msg'][0].lower()}{first['msg'][1:]}"

@@ -194,6 +194,32 @@ def weixin_unanswered_key(bot_id: str, person: str) -> str:
     return f"fennel:weixin:unanswered:{bot_id}:{person}"
 
 
+def web_posts_key(room: str) -> str:
+    """Hash: what was said in a room of the web page, by the post's id (JSON)."""
+    return f"fennel:web:posts:{room}"
+
+
+def web_order_key(room: str) -> str:
+    """Sorted set: the ids of the room's posts, by when they were written."""
+    return f"fennel:web:order:{room}"
+
+
+def web_session_key(digest: str) -> str:
+    """Who has come in with the cookie of this digest (JSON)."""
+    return f"fennel:web:session:{digest}"
+
+
+def web_wrong_key(address: str) -> str:
+    """Counts the wrong passwords from an address, or from all, for a while."""
+    return f"fennel:web:wrong:{address}"
+
+
+WEB_UNTAKEN_KEY = "fennel:web:untaken"
+"""Set: posts that are written down and may not have been taken in yet, as ``ROOM ID``."""
+WEB_NAMES_KEY = "fennel:web:names"
+"""Hash: what the people of the web page call themselves, by id."""
+
+
 def engine_key(worker: str) -> str:
     """Hash: what the worker's engine says of itself; lives as long as its heartbeat."""
     return f"fennel:engine:{worker}"

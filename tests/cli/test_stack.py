@@ -57,6 +57,7 @@ def test_up_returns_when_the_engine_is_ready(running: StackHome) -> None:
         "bot_lark": "EXITED",
         "bot_wecom": "EXITED",
         "bot_weixin": "EXITED",
+        "bot_web": "EXITED",
     }
 
 

@@ -18,6 +18,7 @@ from tests.bot.conftest import running_bot
 from tests.bot.manners.scene import Scene, answer_questions
 from tests.bot.manners.stage import BOSS, MALLORY, OWN_CHANNELS, Stage
 from tests.bot.manners.stages import ChatStage, ConsoleStage, LarkStage, SlackStage, WeComStage
+from tests.bot.manners.web_stage import WebStage
 from tests.fakes.chat import FakeChat
 from tests.fakes.lark import FakeLark
 from tests.fakes.slack import FakeSlack, Rules
@@ -25,7 +26,7 @@ from tests.fakes.slack_clients import remove_proxies
 from tests.fakes.wecom import FakeWeCom
 from tests.valkey import ValkeyServer
 
-PLATFORMS = ["console", "chat", "slack", "lark", "wecom"]
+PLATFORMS = ["console", "chat", "slack", "lark", "wecom", "web"]
 
 
 def make_stage(platform: str, folder: Path, stack: contextlib.ExitStack) -> Stage:
@@ -34,6 +35,8 @@ def make_stage(platform: str, folder: Path, stack: contextlib.ExitStack) -> Stag
         return ConsoleStage(folder)
     if platform == "chat":
         return ChatStage(stack.enter_context(FakeChat(redeliver_after_s=5.0)))
+    if platform == "web":
+        return stack.enter_context(contextlib.closing(WebStage()))
     if platform == "slack":
         fake = FakeSlack(time_scale=0.02, rules=Rules(ack_timeout_s=5.0), enforce_rates=False)
         return SlackStage(stack.enter_context(fake))
