@@ -18,6 +18,7 @@ from typing import Any
 
 from bot import feedback, job_fields, lock, overhearing, send_state
 from bot.chat_message import ChatMessage
+from bot.platforms.web.posts import Post
 from bot.platforms.wecom import records as wecom
 from bot.platforms.weixin import records as weixin
 from config.settings import DEFAULTS_FILE
@@ -78,6 +79,23 @@ WHY = Why(
 MESSAGE = ChatMessage(
     "slack", "T1", "C1", "17.2", "17.3", "U1", "Ada", "hm", 1_700_000_000.5, False, True, True, {"a": "b"}
 )
+POST = Post(
+    id="r-q-0123",
+    room="general",
+    root="0123",
+    person="guest-0123",
+    name="Ada",
+    text="Ninety days.",
+    at_s=1_700_000_002.5,
+    thread="0123",
+    question_id="q-0123",
+    outcome="answered",
+    is_notice=False,
+    mentions_us=False,
+    mentions=("guest-4567",),
+    citations=(Citation("Tokens", "handbook/tokens.md", "Tokens last ninety days."),),
+    verdicts={"guest-4567": "good"},
+)
 SEND_STATE = send_state.SendState(send_state.SendStage.SENT, "17.4", "17.1", 1_700_000_003.5, "failed")
 
 
@@ -127,6 +145,10 @@ FORMS: Mapping[str, Form] = {
     "weixin-answer": Form(
         lambda: asdict(weixin.Record("plan", 2, 1, True)),
         lambda body: asdict(weixin.read_record(json.dumps(body))),
+    ),
+    "web-post": Form(
+        lambda: json.loads(POST.to_json()),
+        lambda body: json.loads(Post.from_json(json.dumps(body)).to_json()),
     ),
 }
 

@@ -46,7 +46,7 @@ class WebPlatform(Platform):
     settle_s = 0.0
 
     def __init__(self, settings: Settings, tabs: Tabs | None = None) -> None:
-        self._redis: Redis = patient_client(settings.redis_url)
+        self._redis: Redis = patient_client(settings.redis_address)
         posts = Posts(self._redis, settings.retention.history_days)
         self._rooms = Rooms(posts)
         self._tabs = tabs

@@ -14,6 +14,7 @@ from bot.platforms.web.look import Look, Reader
 from bot.platforms.web.people import Person, person_id
 from bot.platforms.web.platform import WebPlatform
 from bot.platforms.web.posts import PLATFORM, TENANT, Post
+from config.redis_clients import threads_client
 from config.settings import Settings
 from contract import names
 from contract.question import question_id
@@ -42,7 +43,7 @@ class WebStage(Stage):
     def platform(self, settings: Settings) -> Platform:
         """As `Stage.platform`."""
         if self._redis is None:
-            self._redis = redis.Redis.from_url(settings.redis_url, decode_responses=True)
+            self._redis = threads_client(settings.redis_address, WITHIN_S)
         self._pages.append(WebPlatform(settings))
         return self._pages[-1]
 
