@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import redis
 import structlog
@@ -15,10 +14,10 @@ from rq.serializers import JSONSerializer
 from rq.worker import SpawnWorker
 
 from config.settings import load_settings
-from contract.answer import Citation, Outcome
 from contract.question import Question
 from contract.turn import Turn
-from workers.answerer import Answerer
+from tests.workers.plain_answer import PlainAnswer
+from workers.answerer import Answerer, Generate, Publish
 from workers.engine.engine import GenerationRequest
 from workers.engine.generation import EngineDiedError, Generation
 from workers.outbox import Outbox
@@ -33,30 +32,12 @@ def no_op(question: str) -> float:
     return time.time()
 
 
-@dataclass(frozen=True)
-class NoOpAnswer:
-    """Tells when it was begun."""
-
-    text: str
-    outcome: Outcome = Outcome.ANSWERED
-    citations: tuple[Citation, ...] = ()
-    reason: str = ""
-    first_text_at_s: float | None = None
-    why: None = None
-
-
 class NoOpPipeline:
     """Answers at once with the time, which is when a real one would ask the engine."""
 
-    def answer(
-        self,
-        question: Question,
-        turns: Sequence[Turn],
-        generate: Callable[[GenerationRequest], Generation],
-        publish: Callable[[str], None],
-    ) -> NoOpAnswer:
+    def answer(self, question: Question, turns: Sequence[Turn], generate: Generate, publish: Publish) -> PlainAnswer:
         """Tell the time."""
-        return NoOpAnswer(repr(time.time()))
+        return PlainAnswer(repr(time.time()))
 
 
 def _no_engine(request: GenerationRequest) -> Generation:

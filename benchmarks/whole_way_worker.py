@@ -8,18 +8,17 @@ from __future__ import annotations
 import logging
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import redis
 import structlog
 
-from benchmarks.queue_worker import NoOpAnswer
 from config.settings import load_settings
 from contract.question import Question
 from contract.turn import Turn
-from workers.answerer import Answerer
+from tests.workers.plain_answer import PlainAnswer
+from workers.answerer import Answerer, Generate, Publish
 from workers.engine.engine import ChatTurn, GenerationRequest
-from workers.engine.generation import Generation
 from workers.engine.supervisor import EngineSupervisor
 from workers.outbox import Outbox
 from workers.worker import QuestionWorker
@@ -40,18 +39,12 @@ class PromptPipeline:
         self._new_tokens = new_tokens
         self._interval_s = interval_s
 
-    def answer(
-        self,
-        question: Question,
-        turns: Sequence[Turn],
-        generate: Callable[[GenerationRequest], Generation],
-        publish: Callable[[str], None],
-    ) -> NoOpAnswer:
+    def answer(self, question: Question, turns: Sequence[Turn], generate: Generate, publish: Publish) -> PlainAnswer:
         """Answer with what the engine makes."""
         generation = generate(request_of(question.id, question.text, self._new_tokens))
         while not generation.wait(self._interval_s):
             publish(generation.text())
-        return NoOpAnswer(generation.result(), first_text_at_s=generation.first_text_at_s)
+        return PlainAnswer(generation.result(), first_text_at_s=generation.first_text_at_s)
 
 
 def main(url: str) -> None:

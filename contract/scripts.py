@@ -20,6 +20,11 @@ def _call(script: str, keys: list[str], arguments: list[object]) -> ScriptCall:
     return script, len(keys), [*keys, *(one if isinstance(one, bytes) else str(one) for one in arguments)]
 
 
+def _end_keys(question: Question) -> list[str]:
+    """Where the question's end is written down, and where it is told."""
+    return [names.delivery_key(question.id), names.answers_stream(question.platform)]
+
+
 def _thread_keys(conversation: str) -> list[str]:
     """What letting the next question of a thread go looks at."""
     return [
@@ -48,8 +53,7 @@ def accept(question: Question, job_fields: Mapping[str, object], max_queued: int
         names.DEFERRED_KEY,
         names.threads_key(),
         names.open_key(question.platform),
-        names.delivery_key(question.id),
-        names.answers_stream(question.platform),
+        *_end_keys(question),
     ]
     arguments: list[object] = [
         question.id,
@@ -70,8 +74,7 @@ def say(question: Question, final: FinalAnswer) -> ScriptCall:
     keys = [
         names.question_key(question.id),
         names.open_key(question.platform),
-        names.delivery_key(question.id),
-        names.answers_stream(question.platform),
+        *_end_keys(question),
     ]
     arguments: list[object] = [
         question.id,
@@ -95,8 +98,7 @@ def finish(
     """End a question and let the next one of its thread go. EVAL gives 1, or 0 where it had its end already."""
     conversation = question.conversation
     keys = [
-        names.delivery_key(question.id),
-        names.answers_stream(question.platform),
+        *_end_keys(question),
         names.turns_key(conversation),
         *_thread_keys(conversation),
         names.forgotten_key(conversation),
@@ -120,8 +122,7 @@ def take_back(question: Question, final: FinalAnswer) -> ScriptCall:
     """End a question that no worker has begun, or whose job is gone or over. EVAL gives 0 where a worker has it."""
     conversation = question.conversation
     keys = [
-        names.delivery_key(question.id),
-        names.answers_stream(question.platform),
+        *_end_keys(question),
         *_thread_keys(conversation),
         names.job_key(question.id),
         names.CANCELED_KEY,
@@ -153,8 +154,7 @@ def stop(question_id: str) -> ScriptCall:
 def withdraw(question: Question, final: FinalAnswer) -> ScriptCall:
     """Take the answer to an ended question away, and forget its turn. EVAL gives 0 where there is none (any more)."""
     keys = [
-        names.delivery_key(question.id),
-        names.answers_stream(question.platform),
+        *_end_keys(question),
         names.turns_key(question.conversation),
     ]
     return _call(lua.WITHDRAW, keys, [question.id, final.to_wire(), names.DELIVERY_TTL_S])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
 
@@ -11,6 +12,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import pytest
 import redis.asyncio
+import structlog
 
 from tests.valkey import ValkeyServer
 
@@ -68,3 +70,14 @@ async def redis_client(valkey: ValkeyServer) -> AsyncIterator[redis.asyncio.Redi
     """An asyncio client of the session's server, which gives text."""
     async with redis.asyncio.Redis.from_url(valkey.url, decode_responses=True) as client:
         yield client
+
+
+@pytest.fixture
+def logging_as_before() -> Iterator[None]:
+    """Take back what a program's start does to this process's logging."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()

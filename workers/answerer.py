@@ -24,6 +24,11 @@ from workers.engine.generation import Generation
 from workers.outbox import Outbox
 from workers.prompt import turn_tokens
 
+Generate = Callable[[GenerationRequest], Generation]
+"""Has the engine answer a prompt."""
+Publish = Callable[[str], None]
+"""Shows the whole text so far."""
+
 
 class Answered(Protocol):
     """What a pipeline gives back."""
@@ -56,13 +61,7 @@ class Answered(Protocol):
 class Pipeline(Protocol):
     """From a question to its answer, without Redis or RQ; implemented in `workers/pipeline.py`."""
 
-    def answer(
-        self,
-        question: Question,
-        turns: Sequence[Turn],
-        generate: Callable[[GenerationRequest], Generation],
-        publish: Callable[[str], None],
-    ) -> Answered:
+    def answer(self, question: Question, turns: Sequence[Turn], generate: Generate, publish: Publish) -> Answered:
         """Answer; `publish` is given the whole text so far about once a second."""
 
 
@@ -73,7 +72,7 @@ class Answerer:
     connection: redis.Redis
     pipeline: Pipeline
     outbox: Outbox
-    submit: Callable[[GenerationRequest], Generation]
+    submit: Generate
     settings: Settings
 
     def answer(self, assignment: Assignment) -> tuple[FinalAnswer, Turn | None]:

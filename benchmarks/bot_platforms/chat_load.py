@@ -5,7 +5,17 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from types import TracebackType
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Protocol, Self
+
+
+class Served(Protocol):
+    """A fake platform as a server."""
+
+    def start(self) -> Any:
+        """Serve."""
+
+    def stop(self) -> None:
+        """Serve no more."""
 
 
 class ChatLoad(ABC):
@@ -21,15 +31,17 @@ class ChatLoad(ABC):
     streaming_chats: ClassVar[int] = 50
     """In how many chats answers stream at once; a platform without threads answers one question of a chat at a time."""
 
-    @abstractmethod
-    def __enter__(self) -> Self:
-        """Start the fake."""
+    def __init__(self, served: Served) -> None:
+        self._served = served
 
-    @abstractmethod
+    def __enter__(self) -> Self:
+        self._served.start()
+        return self
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop the fake."""
+        self._served.stop()
 
     @abstractmethod
     def environment(self) -> Mapping[str, str]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType, TracebackType
-from typing import Self
+from types import MappingProxyType
 
 from benchmarks.bot_platforms.chat_load import ChatLoad
 from tests.fakes.lark import FakeLark
@@ -26,16 +25,8 @@ class LarkLoad(ChatLoad):
 
     def __init__(self) -> None:
         self._fake = FakeLark()
+        super().__init__(self._fake)
         self._chats: dict[int, str] = {}
-
-    def __enter__(self) -> Self:
-        self._fake.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._fake.stop()
 
     def environment(self) -> Mapping[str, str]:
         """As `ChatLoad.environment`."""

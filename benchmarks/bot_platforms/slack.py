@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType, TracebackType
-from typing import Self
+from types import MappingProxyType
 
 from benchmarks.bot_platforms.chat_load import ChatLoad
 from tests.fakes.slack import FakeSlack
@@ -29,16 +28,8 @@ class SlackLoad(ChatLoad):
 
     def __init__(self) -> None:
         self._fake = FakeSlack(enforce_rates=False)
+        super().__init__(self._fake)
         self._channels: dict[str, str] = {}
-
-    def __enter__(self) -> Self:
-        self._fake.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._fake.stop()
 
     def environment(self) -> Mapping[str, str]:
         """As `ChatLoad.environment`."""

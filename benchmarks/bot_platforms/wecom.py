@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType, TracebackType
-from typing import Self
+from types import MappingProxyType
 
 from benchmarks.bot_platforms.chat_load import ChatLoad
 from tests.fakes.wecom import FakeWeCom, OpenPoints
@@ -30,15 +29,7 @@ class WeComLoad(ChatLoad):
 
     def __init__(self) -> None:
         self._fake = FakeWeCom(points=OpenPoints(refreshes_count=True))
-
-    def __enter__(self) -> Self:
-        self._fake.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._fake.stop()
+        super().__init__(self._fake)
 
     def environment(self) -> Mapping[str, str]:
         """As `ChatLoad.environment`."""

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import redis.asyncio
 
+from bot.chat_message import ChatMessage
 from bot.lock import AccountLock
 from bot.platform import Platform
 from bot.reply_slot import AtStep, go_on
@@ -100,3 +101,20 @@ def make_question(number: int = 1, **fields: Any) -> Question:
     } | fields
     place = (values["platform"], values["tenant"], values["channel"], message_id)
     return Question(id=question_id(*place), message_id=message_id, **values)
+
+
+def make_message(**fields: Any) -> ChatMessage:
+    """A mention by u-ann in the channel `general` of the made-up chat, written just now."""
+    values: dict[str, Any] = {
+        "platform": "chat",
+        "tenant": "team",
+        "channel": "general",
+        "thread": "general",
+        "message_id": "m1",
+        "sender": "u-ann",
+        "sender_name": "Ann",
+        "text": "How many days off?",
+        "at_s": time.time(),
+        "mentions_us": True,
+    }
+    return ChatMessage(**(values | fields))

@@ -13,6 +13,7 @@ from bot.channel_rules import ChannelRules, hours_of, is_at_work
 from bot.chat_message import ChatMessage
 from bot.intake import Facts, Intake, IntakeLimits, Refusal, Silence
 from config.settings import AccessSettings, ChannelSettings
+from tests.bot.conftest import make_message
 
 NOW_S = datetime(2026, 11, 23, 12, 0, tzinfo=UTC).timestamp()  # a Monday
 
@@ -38,20 +39,8 @@ def channel(**changes: Any) -> ChannelSettings:
 
 
 def message(**changes: Any) -> ChatMessage:
-    """A mention by u-ann in the channel `general` of `team`."""
-    values: dict[str, Any] = {
-        "platform": "chat",
-        "tenant": "team",
-        "channel": "general",
-        "thread": "general",
-        "message_id": "m1",
-        "sender": "u-ann",
-        "sender_name": "Boss",
-        "text": "How many days off?",
-        "at_s": NOW_S,
-        "mentions_us": True,
-    }
-    return ChatMessage(**(values | changes))
+    """A mention by u-ann, who is called like somebody else, on that Monday."""
+    return make_message(**({"sender_name": "Boss", "at_s": NOW_S} | changes))
 
 
 def outcome(settings: dict[str, Any], said: dict[str, Any], **facts: Any) -> str:

@@ -21,35 +21,10 @@ from contract.answer import FinalAnswer, Outcome
 from contract.question import Question
 from tests.bot.answering import answering, echo, finish, publish, take
 from tests.bot.conftest import MakeSettings, make_question, running_bot, until
+from tests.bot.crashing import STEPS, Crash, crash_at, nothing_is_open
 from tests.fakes.chat import FakeChat, Post
 from tests.fakes.chat_platform import ChatPlatform, Resolve
 from tests.valkey import ValkeyServer
-
-STEPS = [
-    "an end is read",
-    "before sending is written down",
-    "sending is written down",
-    "sent, and not written down",
-    "sent, and written down",
-    "before an edit",
-    "edited",
-    "before the end is written down",
-    "the end is written down",
-]
-
-
-class Crash(BaseException):
-    """The process dies here: nothing catches it."""
-
-
-def crash_at(wanted: str) -> Callable[[str], None]:
-    """Die the first time this step is reached."""
-
-    def at_step(step: str) -> None:
-        if step == wanted:
-            raise Crash(step)
-
-    return at_step
 
 
 def _has_crashed(error: BaseException | None) -> bool:
@@ -63,11 +38,6 @@ async def ended(chat: FakeChat, message_id: str) -> Post:
     return await asyncio.to_thread(chat.wait_ended, message_id, 8)
 
 
-async def nothing_is_open(client: redis.asyncio.Redis) -> bool:
-    """Whether every question was shown, and its entry has left the stream."""
-    return not await client.zcard(names.open_key("chat")) and not await client.xlen(names.answers_stream("chat"))
-
-
 async def test_a_question_is_answered_in_one_message_with_its_sources(
     chat: FakeChat, make_settings: MakeSettings, valkey: ValkeyServer, redis_client: redis.asyncio.Redis
 ) -> None:
@@ -75,7 +45,7 @@ async def test_a_question_is_answered_in_one_message_with_its_sources(
     async with running_bot(ChatPlatform(chat.url), make_settings()), answering(valkey.address):
         message_id = chat.write("How many days off?")
         post = await ended(chat, message_id)
-        await until(lambda: nothing_is_open(redis_client))
+        await until(lambda: nothing_is_open(redis_client, "chat"))
     assert post.text == "You asked: How many days off?\n\nSources:\n[1] Holidays — handbook/holidays.md"
     assert len(chat.replies(message_id)) == 1
     assert not sum(map(len, chat.threads.values()))
@@ -143,7 +113,7 @@ async def test_a_crash_at_any_step_leaves_one_message(
     assert _has_crashed(bot.exception())
     async with running_bot(ChatPlatform(chat.url, resolve=resolve, settle_s=0.1), settings):
         post = await ended(chat, message_id)
-        await until(lambda: nothing_is_open(redis_client))
+        await until(lambda: nothing_is_open(redis_client, "chat"))
     assert post.text.startswith("You asked: How many days off?")
     assert len(chat.replies(message_id)) == 1
 
@@ -238,7 +208,7 @@ async def test_a_refused_answer_is_given_up_and_holds_up_nobody(
         refused = chat.write("May I?")
         question = await until(lambda: take(redis_client))
         await finish(redis_client, echo(question))
-        await until(lambda: nothing_is_open(redis_client))
+        await until(lambda: nothing_is_open(redis_client, "chat"))
         assert await redis_client.hget(names.delivery_key(question.id), "state") == "refused"
         chat.faults.clear()
         async with answering(valkey.address):
@@ -287,7 +257,7 @@ async def test_the_same_end_twice_is_shown_once(
         await finish(redis_client, final)
         await ended(chat, "m1")
         await redis_client.xadd(names.answers_stream("chat"), {"final": final.to_wire()})
-        await until(lambda: nothing_is_open(redis_client))
+        await until(lambda: nothing_is_open(redis_client, "chat"))
     (post,) = chat.replies("m1")
     assert len(post.versions) == 1
 
@@ -303,7 +273,7 @@ async def test_an_answer_after_a_failure_takes_its_place(
         assert question.id in failed.text
         assert await finish(redis_client, echo(question)) == 1
         await asyncio.to_thread(chat.wait_for, lambda: chat.replies("m1")[0].text.startswith("You asked"))
-        await until(lambda: nothing_is_open(redis_client))
+        await until(lambda: nothing_is_open(redis_client, "chat"))
     assert len(chat.replies("m1")) == 1
 
 
@@ -317,7 +287,7 @@ async def test_entries_of_a_consumer_that_is_gone_are_taken_over(
     assert await redis_client.xreadgroup(names.DELIVERY_GROUP, "another account", {stream: ">"})
     async with running_bot(ChatPlatform(chat.url), make_settings()):
         await ended(chat, "m1")
-        await until(lambda: nothing_is_open(redis_client))
+        await until(lambda: nothing_is_open(redis_client, "chat"))
 
 
 async def test_an_entry_that_is_no_answer_is_dropped(
@@ -332,7 +302,7 @@ async def test_an_entry_that_is_no_answer_is_dropped(
         async with running_bot(ChatPlatform(chat.url), make_settings()):
             await finish(redis_client, echo(make_question()))
             await ended(chat, "m1")
-            await until(lambda: nothing_is_open(redis_client))
+            await until(lambda: nothing_is_open(redis_client, "chat"))
     assert len([line for line in logs if "no answer" in line["event"]]) == 3
 
 

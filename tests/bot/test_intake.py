@@ -12,6 +12,7 @@ from bot.chat_message import ChatMessage
 from bot.intake import Facts, Intake, IntakeLimits, Refusal, Silence
 from bot.plain_text import clean, language_of
 from contract.question import MAX_QUESTION_CHARACTERS, Question
+from tests.bot.conftest import make_message
 
 NOW_S = 1_800_000_000.0
 INTAKE = Intake(IntakeLimits(answer_ttl_s=600))
@@ -19,19 +20,7 @@ INTAKE = Intake(IntakeLimits(answer_ttl_s=600))
 
 def message(**fields: Any) -> ChatMessage:
     """A mention in a group, just now."""
-    values: dict[str, Any] = {
-        "platform": "chat",
-        "tenant": "team",
-        "channel": "general",
-        "thread": "general",
-        "message_id": "m1",
-        "sender": "u-ann",
-        "sender_name": "Ann",
-        "text": "How many days off?",
-        "at_s": NOW_S - 1,
-        "mentions_us": True,
-    }
-    return ChatMessage(**(values | fields))
+    return make_message(**({"at_s": NOW_S - 1} | fields))
 
 
 @pytest.mark.parametrize(

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 import redis.asyncio
-import structlog
 
 from bot.__main__ import main
 from bot.platform import LinkDeadError, NotConfiguredError, PlatformError
@@ -106,17 +104,6 @@ def test_an_unknown_platform_is_answered_with_those_there_are(make_settings: Mak
     with pytest.raises(PlatformError, match="there is no platform 'skype'; there are: ") as caught:
         create_platform("skype", make_settings())
     assert all(name in str(caught.value) for name in PLATFORMS)
-
-
-@pytest.fixture
-def logging_as_before() -> Iterator[None]:
-    """Take back what a program's start does to this process's logging."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
 
 
 @pytest.mark.usefixtures("logging_as_before")

@@ -25,10 +25,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from tests.chaos.programs import Kill, Program, Redis, module
+from tests.document_home import add_document
 from tests.fakes.chat import FakeChat
-from workers.knowledge.embedders.use_multilingual import UseMultilingual
-from workers.knowledge.ingest import Ingest, files_below
-from workers.knowledge.stores.embedded import EmbeddedStore
 
 THREADS = 40
 OPEN_AT_MOST = 48
@@ -36,7 +34,6 @@ PAUSE_S = (1.0, 2.5)
 SELF_KILL = 0.02
 FAULT_RATE = 0.02
 QUIET_AT_MOST_S = 90.0
-DOCUMENT = "# Tides\n\n## Gauges\n\nThe gauge at the north pier is read every six minutes and calibrated in May.\n"
 
 
 @dataclass
@@ -81,7 +78,7 @@ class Chaos:
             "FENNEL_LOG__LEVEL": "warning",
             "PYTHONUNBUFFERED": "1",
         }
-        self._add_document(folder)
+        add_document(folder)
         self._programs = [
             Program("worker_0", module("workers", "--name", "worker_0"), self._environment, folder),
             Program("worker_1", module("workers", "--name", "worker_1"), self._environment, folder),
@@ -93,15 +90,6 @@ class Chaos:
             ),
         ]
         self._written: list[str] = []
-
-    def _add_document(self, folder: Path) -> None:
-        (folder / "tides.md").write_text(DOCUMENT)
-        embedder = UseMultilingual()
-        index = EmbeddedStore(folder / "knowledge" / "index.sqlite3", embedder.id, embedder.dimensions)
-        ingest = Ingest(index, embedder, max_file_mb=1, passage_tokens=200)
-        for file in files_below([folder / "tides.md"]):
-            ingest.add(file)
-        index.close()
 
     # --- the run
 

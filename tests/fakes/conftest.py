@@ -1,15 +1,63 @@
 """Fixtures that the tests of the fake platforms share."""
 
+from __future__ import annotations
+
+import contextlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from slack_sdk.web.async_client import AsyncWebClient
 
+from tests.fakes.lark import FakeLark
+from tests.fakes.lark_caller import Caller
 from tests.fakes.node_peer import NodePeer, install_packages
+from tests.fakes.slack import FakeSlack
+from tests.fakes.slack_clients import Recorder, remove_proxies, web_client
 from tests.fakes.wecom import FakeWeCom
 from tests.fakes.wecom_peers import OpenBot, SdkBot
+
+
+@pytest.fixture
+def make_fake(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
+    """Start fakes as FAKE of the test's file makes them, unless told otherwise."""
+    remove_proxies(monkeypatch)
+    with contextlib.ExitStack() as stack:
+        yield lambda **options: stack.enter_context(request.module.FAKE(**options))
+
+
+@pytest.fixture
+def fake(make_fake: Callable[..., Any]) -> Any:
+    """One fake of the test's file."""
+    return make_fake()
+
+
+@pytest.fixture
+def client(fake: FakeSlack) -> AsyncWebClient:
+    """Slack's own client, pointed at the fake."""
+    return web_client(fake)
+
+
+@pytest.fixture
+def question_ts(fake: FakeSlack) -> str:
+    """A question in C1 of the fake Slack, so that there is a thread to answer in."""
+    return str(fake.happen("app_mention", channel="C1", text="how?")["ts"])
+
+
+@pytest.fixture
+def recorder(fake: FakeSlack) -> Recorder:
+    """An app that keeps what the fake Slack tells it."""
+    return Recorder(fake)
+
+
+@pytest.fixture
+async def caller(fake: FakeLark) -> AsyncIterator[Caller]:
+    """A bare client of the fake Lark."""
+    async with Caller(fake) as it:
+        yield it
 
 
 @pytest.fixture(scope="session")

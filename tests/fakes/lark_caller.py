@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Self
@@ -132,3 +133,8 @@ def card(text: str, *, streaming: bool) -> Json:
     """A card of schema 2.0 with one markdown element."""
     element = {"tag": "markdown", "element_id": "md_1", "content": text}
     return {"schema": "2.0", "config": {"streaming_mode": streaming}, "body": {"elements": [element]}}
+
+
+async def until(fake: FakeLark, look: Callable[[], Any]) -> Any:
+    """Wait for what the fake sees, without blocking the caller's own loop."""
+    return await asyncio.to_thread(fake.wait_for, look)

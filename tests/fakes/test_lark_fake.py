@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from aiohttp import ClientError
@@ -17,16 +16,7 @@ MESSAGES = "/open-apis/im/v1/messages"
 CARDS = "/open-apis/cardkit/v1/cards"
 
 
-@pytest.fixture
-def fake() -> Iterator[FakeLark]:
-    with FakeLark() as server:
-        yield server
-
-
-@pytest.fixture
-async def caller(fake: FakeLark) -> AsyncIterator[Caller]:
-    async with Caller(fake) as it:
-        yield it
+FAKE = FakeLark
 
 
 # --- tokens and people

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
-
-import pytest
 
 from tests.fakes.lark import Codes, FakeLark
 from tests.fakes.lark_caller import Caller, card
@@ -16,16 +13,7 @@ MESSAGES = "/open-apis/im/v1/messages"
 CARDS = "/open-apis/cardkit/v1/cards"
 
 
-@pytest.fixture
-def fake() -> Iterator[FakeLark]:
-    with FakeLark() as server:
-        yield server
-
-
-@pytest.fixture
-async def caller(fake: FakeLark) -> AsyncIterator[Caller]:
-    async with Caller(fake) as it:
-        yield it
+FAKE = FakeLark
 
 
 async def test_a_card_shows_what_was_streamed_last(fake: FakeLark, caller: Caller) -> None:

@@ -3,35 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
 from aiohttp import WSMsgType, web
 
 from tests.fakes.lark import FakeLark, Rules
-from tests.fakes.lark_caller import Caller
+from tests.fakes.lark_caller import Caller, until
 
-
-@pytest.fixture
-def fake() -> Iterator[FakeLark]:
-    # The client has 0.5 s to acknowledge; 15 s, 5 min, 1 h and 6 h of redelivery last 0.3, 6, 72 and 432 ms.
-    with FakeLark(time_scale=0.00002, rules=Rules(ack_timeout_s=0.5)) as server:
-        yield server
-
-
-@pytest.fixture
-async def caller(fake: FakeLark) -> AsyncIterator[Caller]:
-    async with Caller(fake) as it:
-        yield it
-
-
-async def until(fake: FakeLark, look: Callable[[], Any]) -> Any:
-    """Wait for what the fake sees, without blocking this test's own loop."""
-    return await asyncio.to_thread(fake.wait_for, look)
+FAKE = functools.partial(FakeLark, time_scale=0.00002, rules=Rules(ack_timeout_s=0.5))
+"""The client has 0.5 s to acknowledge; 15 s, 5 min, 1 h and 6 h of redelivery last 0.3, 6, 72 and 432 ms."""
 
 
 # --- events

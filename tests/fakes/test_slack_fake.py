@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Callable, Iterator
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,33 +13,11 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from tests.fakes.slack import FakeSlack, Rules
-from tests.fakes.slack_clients import FEEDBACK, error_of, remove_proxies, web_client
+from tests.fakes.slack_clients import FEEDBACK, error_of, web_client
 
 MakeFake = Callable[..., FakeSlack]
-
-
-@pytest.fixture
-def make_fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeFake]:
-    """Start fakes on which a minute of Slack's lasts 0.6 s unless told otherwise."""
-    remove_proxies(monkeypatch)
-    with contextlib.ExitStack() as stack:
-        yield lambda **options: stack.enter_context(FakeSlack(**{"time_scale": 0.01, **options}))
-
-
-@pytest.fixture
-def fake(make_fake: MakeFake) -> FakeSlack:
-    return make_fake()
-
-
-@pytest.fixture
-def client(fake: FakeSlack) -> AsyncWebClient:
-    return web_client(fake)
-
-
-@pytest.fixture
-def question_ts(fake: FakeSlack) -> str:
-    """A question in C1, so that there is a thread to answer in."""
-    return str(fake.happen("app_mention", channel="C1", text="how?")["ts"])
+FAKE = functools.partial(FakeSlack, time_scale=0.01)
+"""A minute of Slack's lasts 0.6 s."""
 
 
 # --- tokens and arguments

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import aiohttp
@@ -18,25 +19,8 @@ from tests.fakes.slack import FakeSlack, Rules
 from tests.fakes.slack_clients import FEEDBACK, Recorder, remove_proxies, web_client
 
 MakeFake = Callable[..., FakeSlack]
-
-
-@pytest.fixture
-def make_fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeFake]:
-    """Start fakes on which the last redelivery comes after 0.3 s, and an answer has 0.5 s."""
-    remove_proxies(monkeypatch)
-    with contextlib.ExitStack() as stack:
-        usual: dict[str, Any] = {"time_scale": 0.001, "rules": Rules(ack_timeout_s=0.5)}
-        yield lambda **options: stack.enter_context(FakeSlack(**{**usual, **options}))
-
-
-@pytest.fixture
-def fake(make_fake: MakeFake) -> FakeSlack:
-    return make_fake()
-
-
-@pytest.fixture
-def recorder(fake: FakeSlack) -> Recorder:
-    return Recorder(fake)
+FAKE = functools.partial(FakeSlack, time_scale=0.001, rules=Rules(ack_timeout_s=0.5))
+"""The last redelivery comes after 0.3 s, and an answer has 0.5 s."""
 
 
 @contextlib.asynccontextmanager

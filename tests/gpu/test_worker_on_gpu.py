@@ -18,12 +18,9 @@ import redis
 
 from contract import names
 from contract.answer import Outcome
+from tests.document_home import QUESTION, add_document
 from tests.valkey import ValkeyServer
 from tests.workers.questions import ask, wait_for_finals
-from tests.workers.test_run import DOCUMENT, QUESTION
-from workers.knowledge.embedders.use_multilingual import UseMultilingual
-from workers.knowledge.ingest import Ingest, files_below
-from workers.knowledge.stores.embedded import EmbeddedStore
 
 pytestmark = pytest.mark.gpu
 CHECKOUT = Path(__file__).parents[2]
@@ -84,14 +81,7 @@ def test_a_parent_that_has_touched_cuda_may_not_start_an_engine() -> None:
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home folder with one document, and a tiny model beside it, made in a process of its own."""
     folder = tmp_path_factory.mktemp("home")
-    (folder / "knowledge").mkdir()
-    (folder / "tides.md").write_text(DOCUMENT)
-    embedder = UseMultilingual()
-    index = EmbeddedStore(folder / "knowledge" / "index.sqlite3", embedder.id, embedder.dimensions)
-    ingest = Ingest(index, embedder, max_file_mb=1, passage_tokens=200)
-    for file in files_below([folder / "tides.md"]):
-        ingest.add(file)
-    index.close()
+    add_document(folder)
     made = run_python(f"""
         from pathlib import Path
         from tests.workers.engine.tiny_models import ARCHITECTURES, make_model

@@ -13,9 +13,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -23,28 +22,16 @@ from typing import Self
 import redis
 
 from config.settings import Settings, load_settings
-from contract.answer import Citation, Outcome
 from contract.question import Question
 from contract.turn import Turn
-from workers.answerer import Answerer
+from tests.workers.plain_answer import PlainAnswer
+from workers.answerer import Answerer, Generate, Publish
 from workers.engine.engine import ChatTurn, GenerationEvent, GenerationRequest
 from workers.engine.generation import EngineDiedError, Generation
 from workers.outbox import Outbox
 from workers.worker import QuestionWorker
 
 RUNS_KEY = "test:runs"
-
-
-@dataclass(frozen=True)
-class ScriptedAnswer:
-    """What the scripted pipeline gives back."""
-
-    text: str
-    outcome: Outcome = Outcome.ANSWERED
-    citations: tuple[Citation, ...] = ()
-    reason: str = ""
-    first_text_at_s: float | None = None
-    why: None = None
 
 
 class ScriptedPipeline:
@@ -56,13 +43,7 @@ class ScriptedPipeline:
         self.now = 0
         self.peak = 0
 
-    def answer(
-        self,
-        question: Question,
-        turns: Sequence[Turn],
-        generate: Callable[[GenerationRequest], Generation],
-        publish: Callable[[str], None],
-    ) -> ScriptedAnswer:
+    def answer(self, question: Question, turns: Sequence[Turn], generate: Generate, publish: Publish) -> PlainAnswer:
         """Answer as the text says."""
         with self._lock:
             self.now += 1
@@ -75,30 +56,24 @@ class ScriptedPipeline:
             with self._lock:
                 self.now -= 1
 
-    def _answer(
-        self,
-        question: Question,
-        turns: Sequence[Turn],
-        generate: Callable[[GenerationRequest], Generation],
-        publish: Callable[[str], None],
-    ) -> ScriptedAnswer:
+    def _answer(self, question: Question, turns: Sequence[Turn], generate: Generate, publish: Publish) -> PlainAnswer:
         what, _, seconds = question.text.partition(":")
         if what == "fail":
             raise ValueError("scripted to fail")
         if what == "engine-dies":
             raise EngineDiedError("scripted: the engine died")
         if what == "turns":
-            return ScriptedAnswer(" | ".join(f"{turn.question} -> {turn.answer}" for turn in turns))
+            return PlainAnswer(" | ".join(f"{turn.question} -> {turn.answer}" for turn in turns))
         if what == "stuck":
             time.sleep(float(seconds))
-            return ScriptedAnswer("at last")
+            return PlainAnswer("at last")
         generation = generate(GenerationRequest(question.id, (ChatTurn("user", question.text),), 10))
         publish("growing")
         if what == "sleep":
             threading.Timer(float(seconds), generation.feed, [GenerationEvent(question.id, "done", "stop")]).start()
         while not generation.wait(30):
             pass
-        return ScriptedAnswer(f"{question.text} {generation.result()}")
+        return PlainAnswer(f"{question.text} {generation.result()}")
 
 
 def scripted_submit(request: GenerationRequest) -> Generation:

@@ -17,34 +17,18 @@ import redis
 
 from contract import names
 from contract.answer import FinalAnswer, Outcome, PartialAnswer
+from tests.document_home import QUESTION, add_document
 from tests.valkey import ValkeyServer
 from tests.workers.questions import ask, wait_for_finals
-from workers.knowledge.embedders.use_multilingual import UseMultilingual
-from workers.knowledge.ingest import Ingest, files_below
-from workers.knowledge.stores.embedded import EmbeddedStore
 
 CHECKOUT = Path(__file__).parents[2]
-DOCUMENT = """# Tide gauges
-
-## North pier
-
-The gauge at the north pier is read every six minutes and calibrated in May.
-"""
-QUESTION = "How often is the gauge at the north pier read?"
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home folder with one document in its knowledge base."""
     folder = tmp_path_factory.mktemp("home")
-    (folder / "knowledge").mkdir()
-    (folder / "tides.md").write_text(DOCUMENT)
-    embedder = UseMultilingual()
-    index = EmbeddedStore(folder / "knowledge" / "index.sqlite3", embedder.id, embedder.dimensions)
-    ingest = Ingest(index, embedder, max_file_mb=1, passage_tokens=200)
-    for file in files_below([folder / "tides.md"]):
-        ingest.add(file)
-    index.close()
+    add_document(folder)
     return folder
 
 

@@ -55,10 +55,6 @@ class ConsoleStage(Stage):
         self._screen = Screen()
         self._typed: asyncio.Queue[bytes] = asyncio.Queue()
 
-    def sections(self) -> dict[str, dict[str, Any]]:
-        """As `Stage.sections`."""
-        return {}
-
     def platform(self, settings: Settings) -> Platform:
         """As `Stage.platform`."""
         return ConsolePlatform("fennel", Transcript(self._transcript), self._screen, self._lines())
@@ -66,14 +62,6 @@ class ConsoleStage(Stage):
     async def _lines(self) -> AsyncIterator[bytes]:
         while True:
             yield await self._typed.get()
-
-    def channel_id(self, name: str) -> str:
-        """As `Stage.channel_id`."""
-        return name
-
-    def person_id(self, name: str) -> str:
-        """As `Stage.person_id`."""
-        return f"u-{name}"
 
     def say(self, text: str, person: str, channel: str, thread: Said | None = None, *, mention: bool = True) -> Said:
         """As `Stage.say`."""
@@ -125,21 +113,9 @@ class ChatStage(Stage):
         super().__init__()
         self._fake = fake
 
-    def sections(self) -> dict[str, dict[str, Any]]:
-        """As `Stage.sections`."""
-        return {}
-
     def platform(self, settings: Settings) -> Platform:
         """As `Stage.platform`."""
         return ChatPlatform(self._fake.url)
-
-    def channel_id(self, name: str) -> str:
-        """As `Stage.channel_id`."""
-        return name
-
-    def person_id(self, name: str) -> str:
-        """As `Stage.person_id`."""
-        return f"u-{name}"
 
     def say(self, text: str, person: str, channel: str, thread: Said | None = None, *, mention: bool = True) -> Said:
         """As `Stage.say`."""
@@ -326,10 +302,6 @@ class WeComStage(Stage):
         super().__init__()
         self._fake = fake
         self.tenant = fake.account.bot_id
-
-    def sections(self) -> dict[str, dict[str, Any]]:
-        """As `Stage.sections`."""
-        return {}
 
     def platform(self, settings: Settings) -> Platform:
         """As `Stage.platform`."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -19,14 +18,6 @@ from tests.fakes.slack.rules import BOT_SCOPES
 from tests.fakes.slack_clients import remove_proxies
 
 RULES = Rules(ack_timeout_s=1.0)
-
-
-@pytest.fixture
-def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeSlack]:
-    """A fake Slack on which everything is faster."""
-    remove_proxies(monkeypatch)
-    with FakeSlack(time_scale=TIME_SCALE, rules=RULES) as server:
-        yield server
 
 
 async def test_a_mention_is_answered_in_its_thread(fake: FakeSlack, make_settings: MakeSettings) -> None:

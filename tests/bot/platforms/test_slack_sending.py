@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -29,14 +28,6 @@ from tests.fakes.slack_clients import remove_proxies
 RULES = Rules(ack_timeout_s=1.0)
 WORDS = [f"word{number} " for number in range(8)]
 WHOLE = "".join(WORDS) + "end."
-
-
-@pytest.fixture
-def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeSlack]:
-    """A fake Slack on which everything is faster."""
-    remove_proxies(monkeypatch)
-    with FakeSlack(time_scale=TIME_SCALE, rules=RULES) as server:
-        yield server
 
 
 def growing(fake: FakeSlack, texts: list[str], whole: str = WHOLE) -> Script:

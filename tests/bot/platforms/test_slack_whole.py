@@ -52,14 +52,6 @@ def _nothing_left_over(worker: EchoWorker) -> None:
 
 
 @pytest.fixture
-def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeSlack]:
-    """A fake Slack on which everything is faster."""
-    remove_proxies(monkeypatch)
-    with FakeSlack(time_scale=TIME_SCALE, rules=RULES) as server:
-        yield server
-
-
-@pytest.fixture
 async def bot(fake: FakeSlack, make_settings: MakeSettings, worker: EchoWorker) -> Any:
     """A bot between the two, connected."""
     settings = make_settings(worker.url, slack=slack_settings(fake, link_timeout_s=1.0))

@@ -18,25 +18,19 @@ from tests.fakes.lark.cards import (
     parse_card,
     remove_element,
 )
-from tests.fakes.lark.gateway import ApiError, Call, Gateway
-from tests.fakes.lark.rules import Rules
+from tests.fakes.lark.gateway import Api, ApiError, Call, Gateway
 
 _CARD = "/open-apis/cardkit/v1/cards/{card_id}"
 _ELEMENT = _CARD + "/elements/{element_id}"
 Json = dict[str, Any]
 
 
-class CardApi:
+class CardApi(Api):
     """Creates card entities and changes them. An operation that is refused changes nothing."""
 
     def __init__(self, gateway: Gateway) -> None:
-        self.gateway = gateway
+        super().__init__(gateway)
         self.cards: dict[str, Card] = {}
-
-    @property
-    def rules(self) -> Rules:
-        """The platform's rules as they are now."""
-        return self.gateway.rules
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
         """Serve the calls."""

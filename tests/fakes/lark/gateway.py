@@ -217,3 +217,15 @@ async def _json_body(request: web.Request) -> Any:
         return json.loads(raw)
     except ValueError:
         return None
+
+
+class Api:
+    """One of the platform's interfaces, served by its gateway."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self.gateway = gateway
+
+    @property
+    def rules(self) -> Rules:
+        """The platform's rules as they are now."""
+        return self.gateway.rules

@@ -11,29 +11,23 @@ from aiohttp import web
 from tests.fakes.lark.card_api import CardApi
 from tests.fakes.lark.cards import Card, parse_card
 from tests.fakes.lark.chats import Chat, Chats, Message, message_item, new_id
-from tests.fakes.lark.gateway import ApiError, Call, Gateway
-from tests.fakes.lark.rules import Rules
+from tests.fakes.lark.gateway import Api, ApiError, Call, Gateway
 
 _BASE = "/open-apis/im/v1/messages"
 _DAY_MS = 86_400_000
 
 
-class MessageApi:
+class MessageApi(Api):
     """Sends, edits, recalls and lists messages, and keeps the vendor's rules for it."""
 
     def __init__(self, gateway: Gateway, chats: Chats, cards: CardApi, app_id: str, bot_open_id: str) -> None:
-        self.gateway = gateway
+        super().__init__(gateway)
         self.codes = gateway.rules.codes
         self.chats = chats
         self.cards = cards
         self.app_id = app_id
         self.bot_open_id = bot_open_id
         self._sent: dict[str, tuple[str, float]] = {}  # uuid -> (message_id, when, monotonic)
-
-    @property
-    def rules(self) -> Rules:
-        """The platform's rules as they are now."""
-        return self.gateway.rules
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
         """Serve the calls."""

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from bot.chat_event import ChatEvent
+from bot.chat_message import ChatMessage
 from bot.platforms.lark import LarkPlatform
 from bot.platforms.lark.link import LinkTimes
 from config.settings import LarkSettings, load_settings
@@ -58,3 +60,23 @@ async def make_platform(fake: FakeLark) -> AsyncIterator[MakePlatform]:
 async def eventually(fake: FakeLark, look: Callable[[], Any], timeout_s: float = 10) -> Any:
     """What `look()` gives as soon as it is true, without holding up the bot's loop."""
     return await asyncio.to_thread(fake.wait_for, look, timeout_s)
+
+
+class Heard:
+    """Keeps what it receives; raises as often as it is told to."""
+
+    def __init__(self, failures: int = 0) -> None:
+        self.events: list[ChatEvent] = []
+        self.failures = failures
+
+    async def __call__(self, event: ChatEvent) -> None:
+        """Take an event in, or raise."""
+        if self.failures:
+            self.failures -= 1
+            raise RuntimeError("Redis is away")
+        self.events.append(event)
+
+    @property
+    def texts(self) -> list[str]:
+        """The words of the messages."""
+        return [event.text for event in self.events if isinstance(event, ChatMessage)]

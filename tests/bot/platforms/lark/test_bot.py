@@ -22,8 +22,8 @@ from bot.run import run_bot
 from contract import names
 from tests.bot.answering import answering, echo, finish, publish, take
 from tests.bot.conftest import MakeSettings, running_bot, until
+from tests.bot.crashing import STEPS, Crash, crash_at, nothing_is_open
 from tests.bot.platforms.lark.conftest import CLIENT_CONFIG, QUICK, MakePlatform, eventually, lark_settings
-from tests.bot.test_delivery import STEPS, Crash, crash_at
 from tests.fakes.lark import FakeLark, Rules
 from tests.fakes.lark.chats import VisibleMessage
 from tests.fakes.lark.webhook import VARIANTS
@@ -46,11 +46,6 @@ async def answer_to(fake: FakeLark, message_id: str, words: str = "👎", timeou
 async def shows(fake: FakeLark, message_id: str, text: str) -> None:
     """Wait until an answer to this message shows just this text."""
     await eventually(fake, lambda: [each for each in fake.answers_to(message_id) if each.text == text])
-
-
-async def nothing_is_open(client: redis.asyncio.Redis) -> bool:
-    """Whether every question was shown, and its entry has left the stream."""
-    return not await client.zcard(names.open_key("lark")) and not await client.xlen(names.answers_stream("lark"))
 
 
 async def test_a_question_in_a_group_is_answered_in_one_card(
@@ -141,7 +136,7 @@ async def test_a_recalled_question_stops_its_answer(
         await eventually(fake, lambda: fake.answers_to(message_id))
         fake.recall(message_id)
         await answer_to(fake, message_id, "Stopped.")
-        await until(lambda: nothing_is_open(redis_client))
+        await until(lambda: nothing_is_open(redis_client, "lark"))
         assert await take(redis_client) is None
 
 
@@ -257,7 +252,7 @@ async def test_whatever_goes_wrong_in_sending_one_right_message_is_shown(
         await asyncio.sleep(0.1)
         await finish(redis_client, echo(question))
         await answer_to(fake, message_id, "[1] Holidays")
-        await until(lambda: nothing_is_open(redis_client))
+        await until(lambda: nothing_is_open(redis_client, "lark"))
     assert len(fake.answers_to(message_id)) == 1
 
 
@@ -278,7 +273,7 @@ async def test_an_answer_of_twelve_minutes_arrives_whole(
                 await asyncio.sleep(0.02)
             await finish(redis_client, replace(echo(question), text="word " * words))
             answer = await answer_to(fake, message_id)
-            await until(lambda: nothing_is_open(redis_client))
+            await until(lambda: nothing_is_open(redis_client, "lark"))
     assert answer.text.split("\n")[0].split() == ["word"] * words
     (card,) = fake.cards.cards.values()
     grown = [operation.at_s for operation in card.history if operation.name == "content"]
@@ -296,7 +291,7 @@ async def test_a_long_answer_is_split_into_cards(
         message_id = fake.say("Tell me everything", mention_bot=True)
         question = await until(lambda: take(redis_client))
         await finish(redis_client, replace(echo(question), text="\n\n".join(paragraphs)))
-        await until(lambda: nothing_is_open(redis_client))
+        await until(lambda: nothing_is_open(redis_client, "lark"))
         texts = [each.text for each in fake.answers_to(message_id)]
     assert len(texts) == 2
     assert [text for text in "\n".join(texts).split("\n") if "字" in text] == paragraphs
@@ -316,7 +311,7 @@ async def test_an_answer_whose_question_or_chat_is_gone_is_let_go(
         fake.faults.clear()
         for question in questions:
             await finish(redis_client, echo(question))
-        await until(lambda: nothing_is_open(redis_client))
+        await until(lambda: nothing_is_open(redis_client, "lark"))
     assert not fake.answers_to(asked[0]) + fake.answers_to(asked[1])
 
 
@@ -331,7 +326,7 @@ async def test_a_text_that_was_edited_too_often_is_sent_anew(
         question = await until(lambda: take(redis_client))
         await eventually(fake, lambda: fake.answers_to(message_id))
         await finish(redis_client, echo(question))
-        await until(lambda: nothing_is_open(redis_client))
+        await until(lambda: nothing_is_open(redis_client, "lark"))
     (answer,) = fake.answers_to(message_id)
     assert answer.text.startswith("You asked: How many days off?")
 
@@ -384,7 +379,7 @@ async def test_a_crash_at_any_step_leaves_one_card(
     assert caught.group_contains(Crash)
     async with running_bot(make_platform(), settings):
         await answer_to(fake, message_id)
-        await until(lambda: nothing_is_open(redis_client))
+        await until(lambda: nothing_is_open(redis_client, "lark"))
     assert len(fake.answers_to(message_id)) == 1
 
 

@@ -19,30 +19,10 @@ from bot.chat_message import ChatMessage
 from bot.platform import LinkDeadError
 from bot.platforms.lark import LarkPlatform
 from bot.platforms.lark import platform as lark_platform
-from tests.bot.platforms.lark.conftest import QUICK, MakePlatform, eventually
+from tests.bot.platforms.lark.conftest import QUICK, Heard, MakePlatform, eventually
 from tests.fakes.lark import FakeLark
 
 Take = Callable[[Any], Awaitable[None]]
-
-
-class Heard:
-    """Keeps what it receives; raises as often as it is told to."""
-
-    def __init__(self, failures: int = 0) -> None:
-        self.events: list[ChatEvent] = []
-        self.failures = failures
-
-    async def __call__(self, event: ChatEvent) -> None:
-        """Take an event in, or raise."""
-        if self.failures:
-            self.failures -= 1
-            raise RuntimeError("Redis is away")
-        self.events.append(event)
-
-    @property
-    def texts(self) -> list[str]:
-        """The words of the messages."""
-        return [event.text for event in self.events if isinstance(event, ChatMessage)]
 
 
 @contextlib.asynccontextmanager

@@ -11,32 +11,17 @@ from typing import Any
 import aiohttp
 import pytest
 
-from bot.chat_event import ChatEvent, FeedbackGiven
+from bot.chat_event import FeedbackGiven
 from bot.chat_message import ChatMessage
 from bot.platform import LinkDeadError, PlatformError
 from bot.platforms.lark import LarkPlatform, create
 from bot.platforms.lark.webhook import ForgedError, Seal
 from config.settings import load_settings
-from tests.bot.platforms.lark.conftest import MakePlatform, eventually, lark_settings
+from tests.bot.platforms.lark.conftest import Heard, MakePlatform, eventually, lark_settings
 from tests.fakes.lark import FakeLark
 from tests.fakes.lark.webhook import encrypt, signature
 
 WEBHOOK = {"mode": "webhook", "webhook_port": 0}
-
-
-class Heard:
-    """Keeps what it receives; raises as often as it is told to."""
-
-    def __init__(self, failures: int = 0) -> None:
-        self.events: list[ChatEvent] = []
-        self.failures = failures
-
-    async def __call__(self, event: ChatEvent) -> None:
-        """Take an event in, or raise."""
-        if self.failures:
-            self.failures -= 1
-            raise RuntimeError("Redis is away")
-        self.events.append(event)
 
 
 @contextlib.asynccontextmanager

@@ -43,6 +43,12 @@ def fake(make_fake: MakeFake) -> FakeWeCom:
     return make_fake()
 
 
+@pytest.fixture(params=[True, False], ids=["refreshes count", "refreshes do not count"])
+def either_count(make_fake: MakeFake, request: pytest.FixtureRequest) -> FakeWeCom:
+    """A fake WeCom of either kind: the vendor does not say whether refreshes count towards the rate."""
+    return make_fake(0.03, refreshes_count=request.param)
+
+
 @pytest.fixture
 def few_a_minute(monkeypatch: pytest.MonkeyPatch) -> int:
     """A WeCom that takes six messages a minute, so that a few questions reach the limit however slow the machine."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -16,40 +16,10 @@ from contract.answer import FinalAnswer, Outcome
 from contract.question import Question
 from tests.bot.answering import answering, echo, finish, publish, take
 from tests.bot.conftest import MakeSettings, until
+from tests.bot.crashing import STEPS, Crash, crash_at, nothing_is_open
 from tests.bot.platforms.wecom.conftest import GROUP, THINKING, USER, MakeFake, answered, linked_bot, say, when
 from tests.fakes.wecom import FakeWeCom, ShownMessage
 from tests.valkey import ValkeyServer
-
-STEPS = [
-    "an end is read",
-    "before sending is written down",
-    "sending is written down",
-    "sent, and not written down",
-    "sent, and written down",
-    "before an edit",
-    "edited",
-    "before the end is written down",
-    "the end is written down",
-]
-
-
-class Crash(BaseException):
-    """The process dies here: nothing catches it."""
-
-
-def crash_at(wanted: str) -> Callable[[str], None]:
-    """Die the first time this step is reached."""
-
-    def at_step(step: str) -> None:
-        if step == wanted:
-            raise Crash(step)
-
-    return at_step
-
-
-async def nothing_is_open(client: redis.asyncio.Redis) -> bool:
-    """Whether every question was shown, and its entry has left the stream."""
-    return not await client.zcard(names.open_key("wecom")) and not await client.xlen(names.answers_stream("wecom"))
 
 
 async def pushed(fake: FakeWeCom, count: int = 1) -> list[ShownMessage]:
@@ -68,7 +38,7 @@ async def test_a_question_in_a_group_is_answered_in_one_stream(
     """A mention in a group becomes a question, and its answer with sources the one finished bubble in answer to it."""
     async with linked_bot(fake, make_settings()), answering(valkey.address):
         shown = await answered(fake, await say(fake))
-        await until(lambda: nothing_is_open(redis_client))
+        await until(lambda: nothing_is_open(redis_client, "wecom"))
     assert shown.content.startswith("You asked: 怎么部署？\n\n")
     assert shown.content.endswith("[1] Holidays — handbook/holidays.md")
     assert shown.feedback_id == shown.stream_id
@@ -137,7 +107,7 @@ async def test_a_crash_at_any_step_leaves_one_message(
         await ask_and_crash()
     async with linked_bot(fake, settings):
         shown = await answered(fake, "m1")
-        await until(lambda: nothing_is_open(redis_client))
+        await until(lambda: nothing_is_open(redis_client, "wecom"))
     assert shown.content.startswith("You asked")
     assert len(fake.bot_messages(GROUP)) == 1
 
@@ -154,7 +124,7 @@ async def test_an_end_whose_acknowledgement_is_lost_is_shown_once(
         fake.fail("aibot_respond_msg", fault)
         await finish(redis_client, echo(question))
         shown = await answered(fake, message_id)
-        await until(lambda: nothing_is_open(redis_client))
+        await until(lambda: nothing_is_open(redis_client, "wecom"))
     assert shown.content.startswith("You asked")
     assert len(fake.bot_messages(GROUP)) == 1
 
@@ -207,7 +177,7 @@ async def test_an_answer_of_eight_minutes_arrives_whole(
         await publish(redis_client, question, "先装好 Docker，然后")
         await finish(redis_client, final)
         (rest,) = await pushed(fake)
-        await until(lambda: nothing_is_open(redis_client))
+        await until(lambda: nothing_is_open(redis_client, "wecom"))
     assert first.content == "先装好 Docker，\n\n（其余内容见下一条消息。）"
     assert rest.content.startswith("然后启动。")
     assert rest.content.endswith("handbook/holidays.md")
@@ -230,7 +200,7 @@ async def test_a_stream_that_expired_is_followed_by_the_whole_answer(
         await publish(redis_client, question, "先装")
         await finish(redis_client, echo(question))
         (answer,) = await pushed(fake)
-        await until(lambda: nothing_is_open(redis_client))
+        await until(lambda: nothing_is_open(redis_client, "wecom"))
     assert answer.content.startswith("You asked")
     assert answer.feedback_id == question.id
 
@@ -248,7 +218,7 @@ async def test_a_req_id_that_is_not_valid_any_more_is_followed_by_a_new_message(
         await asyncio.to_thread(fake.wait_until_subscribed)
         await finish(redis_client, echo(question))
         (answer,) = await pushed(fake)
-        await until(lambda: nothing_is_open(redis_client))
+        await until(lambda: nothing_is_open(redis_client, "wecom"))
     assert answer.content.startswith("You asked")
 
 
@@ -278,7 +248,7 @@ async def test_an_end_that_the_stream_does_not_take_comes_in_a_new_message(
         fake.fail("aibot_respond_msg", "errcode", errcode=40058)
         await finish(redis_client, echo(question))
         (answer,) = await pushed(fake)
-        await until(lambda: nothing_is_open(redis_client))
+        await until(lambda: nothing_is_open(redis_client, "wecom"))
     assert answer.content.startswith("You asked")
     assert len([shown for shown in fake.bot_messages(GROUP) if shown.via == "push"]) == 1
 
@@ -294,7 +264,7 @@ async def test_an_answer_that_wecom_refuses_for_good_is_given_up(
         fake.fail("aibot_respond_msg", "errcode", errcode=40058)
         fake.fail("aibot_send_msg", "errcode", errcode=86001)
         await finish(redis_client, echo(question))
-        await until(lambda: nothing_is_open(redis_client))
+        await until(lambda: nothing_is_open(redis_client, "wecom"))
         assert await redis_client.hget(names.delivery_key(question.id), "state") == "refused"
 
 
@@ -311,7 +281,7 @@ async def test_what_can_be_neither_confirmed_nor_repeated_is_marked(
         fake.fail("aibot_respond_msg", "abort")
         await finish(redis_client, echo(question))
         (marked,) = await pushed(fake)
-        await until(lambda: nothing_is_open(redis_client))
+        await until(lambda: nothing_is_open(redis_client, "wecom"))
     assert marked.content.startswith("（可能重复：企业微信未确认上一次发送。）\n\nYou asked")
     assert len(fake.bot_messages(GROUP)) == 2
     assert metrics.sent_again.labels("wecom")._value.get() == marked_before + 1
@@ -329,7 +299,7 @@ async def test_a_new_message_whose_sending_broke_is_sent_at_most_once_more(
         await asyncio.to_thread(fake.do, "skip", seconds=400)
         fake.fail("aibot_send_msg", fault)
         await finish(redis_client, echo(question))
-        await until(lambda: nothing_is_open(redis_client))
+        await until(lambda: nothing_is_open(redis_client, "wecom"))
     contents = [shown.content for shown in fake.bot_messages(GROUP) if shown.via == "push"]
     unmarked = 0 if fault == "drop" else 1
     assert len(contents) == unmarked + 1
@@ -348,7 +318,7 @@ async def test_an_answer_that_is_never_confirmed_is_given_up_after_one_mark(
         await asyncio.to_thread(fake.do, "skip", seconds=400)
         fake.fail("aibot_send_msg", fault, times=9)
         await finish(redis_client, echo(question))
-        await until(lambda: nothing_is_open(redis_client))
+        await until(lambda: nothing_is_open(redis_client, "wecom"))
         assert await redis_client.hget(names.delivery_key(question.id), "state") == "refused"
     sent = [line.payload["body"]["markdown"]["content"] for line in fake.journal if line.kind == "aibot_send_msg"]
     assert [content.startswith("（可能重复") for content in sent] == [False, True]
@@ -392,7 +362,7 @@ async def test_a_crash_at_a_marked_message_makes_no_second_one(
         await die_at_the_second_try()
     monkeypatch.undo()
     async with linked_bot(fake, settings):
-        await until(lambda: nothing_is_open(redis_client))
+        await until(lambda: nothing_is_open(redis_client, "wecom"))
     contents = [shown.content for shown in fake.bot_messages(GROUP) if shown.via == "push"]
     assert [content.startswith("（可能重复") for content in contents] == [False, True]
 
@@ -408,7 +378,7 @@ async def test_a_long_answer_is_split_at_the_byte_limit(
         answering(valkey.address, lambda question: FinalAnswer(question.to_wire(), Outcome.ANSWERED, text)),
     ):
         first = await answered(fake, await say(fake))
-        await until(lambda: nothing_is_open(redis_client))
+        await until(lambda: nothing_is_open(redis_client, "wecom"))
         rest = await pushed(fake, 2)
     note = "（其余内容见下一条消息。）"
     assert note in first.content
@@ -432,22 +402,17 @@ async def test_a_crash_between_the_parts_of_a_long_answer_repeats_none(
         await when(fake, lambda: [line for line in fake.journal if line.kind == "aibot_send_msg"])
     fake.faults.clear()
     async with linked_bot(fake, settings):
-        await until(lambda: nothing_is_open(redis_client))
+        await until(lambda: nothing_is_open(redis_client, "wecom"))
     assert len(fake.replies_to(message_id)) == 1
     rest = [shown.content for shown in fake.bot_messages(GROUP) if shown.via == "push"]
     assert sum(content.count("字") for content in rest) + fake.replies_to(message_id)[0].content.count("字") == 15_000
 
 
-@pytest.mark.parametrize("refreshes_count", [True, False])
 async def test_many_questions_keep_the_rate_and_who_had_to_wait_is_told(
-    make_fake: MakeFake,
-    make_settings: MakeSettings,
-    redis_client: redis.asyncio.Redis,
-    few_a_minute: int,
-    refreshes_count: bool,
+    either_count: FakeWeCom, make_settings: MakeSettings, redis_client: redis.asyncio.Redis, few_a_minute: int
 ) -> None:
     """Whether refreshes count or not, the rate is kept, each question gets its end, and late ones say why."""
-    fake = make_fake(0.03, refreshes_count=refreshes_count)
+    fake = either_count
     async with linked_bot(fake, make_settings()):
         message_ids = [await say(fake, f"问题 {number}") for number in range(few_a_minute)]
         for _ in message_ids:
@@ -487,5 +452,5 @@ async def test_a_failure_that_is_answered_after_all_is_followed_by_the_answer(
         assert question.id in (await answered(fake, message_id)).content
         await finish(redis_client, echo(question))
         (answer,) = await pushed(fake)
-        await until(lambda: nothing_is_open(redis_client))
+        await until(lambda: nothing_is_open(redis_client, "wecom"))
     assert answer.content.startswith("You asked")

@@ -27,16 +27,13 @@ from contract import names
 from contract.answer import FinalAnswer, Outcome
 from tests.bot.answering import answering, echo, finish, publish, take
 from tests.bot.conftest import MakeSettings, running_bot, until
+from tests.bot.crashing import crash_at, nothing_is_open
 from tests.bot.platforms.wecom.conftest import GROUP, THINKING, USER, MakeFake, answered, limits, say, when
 from tests.fakes.wecom import FakeWeCom, crypto
 from tests.valkey import ValkeyServer
 
 VECTORS = json.loads((Path(__file__).parents[3] / "data" / "wecom_crypto_vectors.json").read_text())
 STEPS = ["sending is written down", "sent, and not written down", "before an edit", "edited", "the end is written down"]
-
-
-class Crash(BaseException):
-    """The process dies here: nothing catches it."""
 
 
 def callback_bot(fake: FakeWeCom, settings: Settings, **changed: str) -> WeComCallback:
@@ -65,11 +62,6 @@ async def called_bot(
         told = await asyncio.to_thread(lambda: fake.do("use_callback", url=url))
         assert told["verified"], told
         yield url, bot
-
-
-async def nothing_is_open(client: redis.asyncio.Redis) -> bool:
-    """Whether every question was shown, and its entry has left the stream."""
-    return not await client.zcard(names.open_key("wecom")) and not await client.xlen(names.answers_stream("wecom"))
 
 
 # --- encryption
@@ -182,7 +174,7 @@ async def test_a_question_is_answered_in_the_stream_that_wecom_polls(
         await when(fake, lambda: fake.replies_to(message_id)[0].content == "先装")
         await finish(redis_client, echo(question))
         shown = await answered(fake, message_id)
-        await until(lambda: nothing_is_open(redis_client))
+        await until(lambda: nothing_is_open(redis_client, "wecom"))
     assert shown.content.startswith("You asked: 怎么部署？")
     assert shown.content.endswith("handbook/holidays.md")
     assert shown.feedback_id == question.id
@@ -197,7 +189,7 @@ async def test_the_same_call_twice_is_one_question(
     fake.fail("callback", "duplicate")
     async with called_bot(fake, make_settings()), answering(valkey.address):
         await answered(fake, await say(fake))
-        await until(lambda: nothing_is_open(redis_client))
+        await until(lambda: nothing_is_open(redis_client, "wecom"))
     assert len(fake.bot_messages(GROUP)) == 1
     assert not fake.violations()
 
@@ -218,7 +210,7 @@ async def test_a_bare_mention_is_asked_what_it_wants(
     """A refusal with a sentence comes in a stream like an answer."""
     async with called_bot(fake, make_settings()):
         await answered(fake, await say(fake, ""))
-        await until(lambda: nothing_is_open(redis_client))
+        await until(lambda: nothing_is_open(redis_client, "wecom"))
     assert len(fake.bot_messages(GROUP)) == 1
 
 
@@ -270,15 +262,10 @@ async def test_a_crash_leaves_one_message(
     fake: FakeWeCom, make_settings: MakeSettings, redis_client: redis.asyncio.Redis, step: str
 ) -> None:
     """Whatever step the process dies at, the next one answers the same stream's polls."""
-
-    def at_step(reached: str) -> None:
-        if reached == step:
-            raise Crash(step)
-
     settings = make_settings()
 
     async def ask_and_crash() -> None:
-        async with called_bot(fake, settings, at_step) as (_url, bot):
+        async with called_bot(fake, settings, crash_at(step)) as (_url, bot):
             await say(fake, msgid="m1")
             question = await until(lambda: take(redis_client))
             await publish(redis_client, question, "先装")
@@ -289,7 +276,7 @@ async def test_a_crash_leaves_one_message(
         await ask_and_crash()
     async with called_bot(fake, settings):
         shown = await answered(fake, "m1")
-        await until(lambda: nothing_is_open(redis_client))
+        await until(lambda: nothing_is_open(redis_client, "wecom"))
     assert shown.content.startswith("You asked")
     assert len(fake.bot_messages(GROUP)) == 1
 
@@ -310,7 +297,7 @@ async def test_an_answer_of_eight_minutes_arrives_whole(
         await until(lambda: asyncio.sleep(0, fake.clock.now_s() > 480))
         final = FinalAnswer(question.to_wire(), Outcome.ANSWERED, "先装好 Docker，然后启动。", echo(question).citations)
         await finish(redis_client, final)
-        await until(lambda: nothing_is_open(redis_client))
+        await until(lambda: nothing_is_open(redis_client, "wecom"))
     assert first.content == "先装好 Docker，\n\n（其余内容见下一条消息。）"
     rest = fake.bot_messages(GROUP)[1:]
     assert [(shown.via, shown.content[:6]) for shown in rest] == [("response_url", "然后启动。\n")]
@@ -326,7 +313,7 @@ async def test_polls_that_stop_early_leave_the_whole_answer_to_the_response_url(
     async with called_bot(fake, make_settings()):
         await say(fake)
         await finish(redis_client, echo(await until(lambda: take(redis_client))))
-        await until(lambda: nothing_is_open(redis_client))
+        await until(lambda: nothing_is_open(redis_client, "wecom"))
     _thinking, answer = fake.bot_messages(GROUP)
     assert answer.via == "response_url"
     assert answer.content.startswith("You asked")
@@ -359,7 +346,7 @@ async def test_a_response_url_whose_use_broke_shows_one_message(
     async with called_bot(fake, make_settings()):
         await say(fake)
         await finish(redis_client, echo(await until(lambda: take(redis_client))))
-        await until(lambda: nothing_is_open(redis_client))
+        await until(lambda: nothing_is_open(redis_client, "wecom"))
     assert [shown.via for shown in fake.bot_messages(GROUP)] == ["callback", "response_url"]
 
 
@@ -372,7 +359,7 @@ async def test_a_response_url_of_another_server_is_not_called(
     async with called_bot(fake, make_settings(), api_url="https://qyapi.weixin.qq.com"):
         await say(fake)
         await finish(redis_client, echo(await until(lambda: take(redis_client))))
-        await until(lambda: nothing_is_open(redis_client))
+        await until(lambda: nothing_is_open(redis_client, "wecom"))
     assert not [line for line in fake.journal if line.kind == "response_url"]
 
 
@@ -385,29 +372,24 @@ async def test_a_long_answer_goes_on_behind_the_response_url(
         await say(fake)
         question = await until(lambda: take(redis_client))
         await finish(redis_client, FinalAnswer(question.to_wire(), Outcome.ANSWERED, text))
-        await until(lambda: nothing_is_open(redis_client))
+        await until(lambda: nothing_is_open(redis_client, "wecom"))
     first, second = fake.bot_messages(GROUP)
     assert first.content.endswith("（其余内容见下一条消息。）")
     assert second.content.endswith("（企业微信无法显示更多内容。）")
     assert not fake.violations()
 
 
-@pytest.mark.parametrize("refreshes_count", [True, False])
 async def test_many_questions_keep_the_rate_and_who_had_to_wait_is_told(
-    make_fake: MakeFake,
-    make_settings: MakeSettings,
-    redis_client: redis.asyncio.Redis,
-    few_a_minute: int,
-    refreshes_count: bool,
+    either_count: FakeWeCom, make_settings: MakeSettings, redis_client: redis.asyncio.Redis, few_a_minute: int
 ) -> None:
     """Beyond the rate no stream is opened: the answer comes whole by the response URL as soon as there is room."""
-    fake = make_fake(0.03, refreshes_count=refreshes_count)
+    fake = either_count
     async with called_bot(fake, make_settings()):
         message_ids = [await say(fake, f"问题 {number}") for number in range(few_a_minute + 2)]
         streams = len(fake.bot_messages(GROUP))
         for _ in message_ids:
             await finish(redis_client, echo(await until(lambda: take(redis_client))))
-        await until(lambda: nothing_is_open(redis_client))
+        await until(lambda: nothing_is_open(redis_client, "wecom"))
     assert not fake.sends_above_rate()
     messages = [shown for message_id in message_ids for shown in fake.replies_to(message_id)]
     assert len(messages) == len(message_ids)
@@ -427,7 +409,7 @@ async def test_a_call_that_comes_again_opens_no_stream_that_the_rate_had_no_room
         message_id = await say(fake)
         for _ in range(6):
             await finish(redis_client, echo(await until(lambda: take(redis_client))))
-        await until(lambda: nothing_is_open(redis_client))
+        await until(lambda: nothing_is_open(redis_client, "wecom"))
     assert [shown.via for shown in fake.replies_to(message_id)] == ["response_url"]
 
 

@@ -10,14 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import redis.asyncio
 
 from bot.platforms.weixin.login import Ask, Login
 from bot.platforms.weixin.platform import PollTimes, Weixin
 from bot.platforms.weixin.session import Session, SessionFile
 from bot.reply_slot import AtStep, go_on
 from config.settings import Settings
-from contract import names
 from tests.bot.conftest import running_bot
 from tests.fakes.wecom import FakeWeCom, ShownMessage
 
@@ -88,11 +86,6 @@ async def shown(fake: FakeWeCom, count: int = 1) -> list[ShownMessage]:
 def calls(fake: FakeWeCom, name: str) -> list[Any]:
     """The bodies of all calls of that name."""
     return [line.payload for line in fake.journal if (line.direction, line.kind) == ("in", name)]
-
-
-async def nothing_is_open(client: redis.asyncio.Redis) -> bool:
-    """Whether every question was shown, and its entry has left the stream."""
-    return not await client.zcard(names.open_key("weixin")) and not await client.xlen(names.answers_stream("weixin"))
 
 
 def mode_of(path: Path) -> int:

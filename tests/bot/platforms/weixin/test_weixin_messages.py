@@ -25,11 +25,11 @@ from contract.answer import FinalAnswer, Outcome
 from contract.question import Question
 from tests.bot.answering import answering, echo, finish, publish, take
 from tests.bot.conftest import MakeSettings, running_bot, until
+from tests.bot.crashing import STEPS, Crash, crash_at, nothing_is_open
 from tests.bot.platforms.weixin.conftest import (
     USER,
     calls,
     linked_bot,
-    nothing_is_open,
     shown,
     weixin,
     when,
@@ -39,17 +39,6 @@ from tests.fakes.wecom import FakeWeCom
 from tests.valkey import ValkeyServer
 
 MAYBE = SENTENCES["zh"]["maybe"]
-STEPS = [
-    "an end is read",
-    "before sending is written down",
-    "sending is written down",
-    "sent, and not written down",
-    "sent, and written down",
-    "before an edit",
-    "edited",
-    "before the end is written down",
-    "the end is written down",
-]
 # As `@tencent-weixin/openclaw-weixin` types it.
 TEXT: dict[str, Any] = {
     "seq": 1,
@@ -64,10 +53,6 @@ TEXT: dict[str, Any] = {
 }
 
 
-class Crash(BaseException):
-    """The process dies here: nothing catches it."""
-
-
 # --- questions
 
 
@@ -78,7 +63,7 @@ async def test_a_message_is_answered_in_its_chat(
     async with linked_bot(fake, make_settings()), answering(valkey.address):
         told = await write(fake)
         (answer,) = await shown(fake)
-        await until(lambda: nothing_is_open(redis_client))
+        await until(lambda: nothing_is_open(redis_client, "weixin"))
     assert answer.content.startswith("You asked: 怎么部署？\n\n")
     assert answer.content.endswith("[1] Holidays — handbook/holidays.md")
     (sent,) = calls(fake, "sendmessage")
@@ -116,7 +101,7 @@ async def test_a_question_that_waits_is_told_so_once(
         (notice,) = await shown(fake)
         await finish(redis_client, echo(await until(lambda: take(redis_client))))
         _notice, answer = await shown(fake, 2)
-        await until(lambda: nothing_is_open(redis_client))
+        await until(lambda: nothing_is_open(redis_client, "weixin"))
     assert "排队" in notice.content or "下一个" in notice.content
     assert answer.content.startswith("You asked")
     assert len(fake.bot_messages(USER)) == 2
@@ -340,14 +325,9 @@ async def test_a_crash_at_any_step_leaves_one_message(
     fake: FakeWeCom, make_settings: MakeSettings, redis_client: redis.asyncio.Redis, step: str
 ) -> None:
     """Whatever step of the delivery the process dies at, the next one shows the answer once, unmarked."""
-
-    def at_step(reached: str) -> None:
-        if reached == step:
-            raise Crash(step)
-
-    await ask_and_crash(fake, make_settings, redis_client, at_step)
+    await ask_and_crash(fake, make_settings, redis_client, crash_at(step))
     async with linked_bot(fake, make_settings()):
-        await until(lambda: nothing_is_open(redis_client))
+        await until(lambda: nothing_is_open(redis_client, "weixin"))
     (answer,) = fake.bot_messages(USER)
     assert answer.content.startswith("You asked")
 
@@ -380,7 +360,7 @@ async def test_a_crash_around_the_send_leaves_one_message_or_one_more_marked(
     monkeypatch.undo()
     before = len(fake.bot_messages(USER))
     async with linked_bot(fake, make_settings()):
-        await until(lambda: nothing_is_open(redis_client))
+        await until(lambda: nothing_is_open(redis_client, "weixin"))
     contents = [message.content for message in fake.bot_messages(USER)]
     assert before == (1 if write_number == 3 else 0)
     assert [content.startswith(MAYBE) for content in contents] == (
@@ -414,7 +394,7 @@ async def test_a_message_whose_end_nobody_saw_is_sent_once_more_marked(
     async with linked_bot(fake, make_settings()):
         await write(fake)
         await finish(redis_client, echo(await until(lambda: take(redis_client))))
-        await until(lambda: nothing_is_open(redis_client))
+        await until(lambda: nothing_is_open(redis_client, "weixin"))
     contents = [message.content for message in fake.bot_messages(USER)]
     marks = [content.startswith(MAYBE) for content in contents]
     assert marks == ([False] if arrived and dedups else [False, True] if arrived else [True])
@@ -431,7 +411,7 @@ async def test_an_answer_that_is_never_confirmed_is_given_up_after_one_mark(
         await write(fake)
         question = await until(lambda: take(redis_client))
         await finish(redis_client, echo(question))
-        await until(lambda: nothing_is_open(redis_client))
+        await until(lambda: nothing_is_open(redis_client, "weixin"))
         assert await redis_client.hget(names.delivery_key(question.id), "state") == "refused"
     assert [message.content.startswith(MAYBE) for message in fake.bot_messages(USER)] == [False, True]
 
@@ -445,7 +425,7 @@ async def test_a_server_that_is_not_there_is_waited_for(
     async with linked_bot(fake, make_settings()):
         await write(fake)
         await finish(redis_client, echo(await until(lambda: take(redis_client))))
-        await until(lambda: nothing_is_open(redis_client))
+        await until(lambda: nothing_is_open(redis_client, "weixin"))
     (answer,) = fake.bot_messages(USER)
     assert answer.content.startswith("You asked")
 
@@ -460,7 +440,7 @@ async def test_a_long_answer_comes_in_parts(
         await write(fake)
         question = await until(lambda: take(redis_client))
         await finish(redis_client, FinalAnswer(question.to_wire(), Outcome.ANSWERED, text))
-        await until(lambda: nothing_is_open(redis_client))
+        await until(lambda: nothing_is_open(redis_client, "weixin"))
     contents = [message.content for message in fake.bot_messages(USER)]
     assert len(contents) == 4
     assert all(len(content.encode()) <= 4_000 for content in contents)
@@ -497,6 +477,6 @@ async def test_an_answer_that_comes_a_day_late_is_refused(
         await asyncio.to_thread(fake.do, "skip", seconds=25 * 3600)
         late = dataclasses.replace(question, asked_at_s=time.time() - 25 * 3600)
         await finish(redis_client, echo(late))
-        await until(lambda: nothing_is_open(redis_client))
+        await until(lambda: nothing_is_open(redis_client, "weixin"))
         assert await redis_client.hget(names.delivery_key(question.id), "state") == "refused"
     assert not fake.bot_messages(USER)
