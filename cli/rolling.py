@@ -62,18 +62,25 @@ class Roll:
         stop_s = self._stack.stop_wait_s + KILL_S if kind == "worker" else BOT_STOP_S
         with ReadinessBar() as bar:
             bar.show(f"{title}: ends what it has in hand", 0.0)
-            try:
-                if program.running:
-                    self._stack.stop_programs([program], stop_s)
-            finally:  # whoever breaks the roll off here leaves no program stopped
-                with contextlib.suppress(Fault):
-                    self._stack.start_program(program.full_name)
+            if program.running:
+                self._stop(program, stop_s)
+            with contextlib.suppress(Fault):  # somebody was quicker
+                self._stack.start_program(program.full_name)
             bar.show(f"{title}: starts", 0.0)
             if kind == "worker":
                 timeout_s = self._settings.engine.start_timeout_s + START_MARGIN_S
                 return self._wait(program, timeout_s, lambda now, bar: self._is_engine_ready(now, title, bar), bar)
             is_up = self._is_link_up if kind == "bot" and self._settings.health.port >= 0 else _runs
             return self._wait(program, BOT_READY_S, is_up, bar)
+
+    def _stop(self, program: Program, stop_s: float) -> None:
+        try:
+            self._stack.stop_programs([program], stop_s)
+        except KeyboardInterrupt:
+            click.echo(f"Breaking off; {program.name} is started again first.", err=True)
+            self._stack.stop_programs([program], stop_s)
+            self._stack.start_program(program.full_name)
+            raise
 
     def _wait(self, before: Program, timeout_s: float, is_ready: IsReady, bar: ReadinessBar) -> str:
         deaths = Deaths(self._stack)
