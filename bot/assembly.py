@@ -20,16 +20,27 @@ from bot.reception import Reception
 from config.settings import Settings
 
 
-def make_reception(settings: Settings, redis: Redis, platform: str, delivery: Delivery, history: History) -> Reception:
-    """The reception of one platform. `redis` waits for Redis (`patient_client`)."""
+def make_reception(
+    settings: Settings,
+    redis: Redis,
+    platform: str,
+    delivery: Delivery,
+    history: History,
+    restored_at_s: float = 0.0,
+) -> Reception:
+    """The reception of one platform. `redis` waits for Redis (`patient_client`).
+
+    `restored_at_s`: when Redis' data came out of a backup; 0 where it did not.
+    """
     access = Access(settings.access)
     rules = ChannelRules(settings.channel, settings.channels)
     inbox = Inbox(redis, max_queued=settings.queue.max_queued, job_timeout_s=settings.worker.job_timeout_s)
     feedback = FeedbackBook(redis, settings.retention.feedback_days)
     handover = Handover(redis, rules, inbox)
     conversations = Conversations(redis, settings.conversation.ttl_s)
+    limits = IntakeLimits(settings.queue.answer_ttl_s, access=access, channels=rules, restored_at_s=restored_at_s)
     return Reception(
-        intake=Intake(IntakeLimits(settings.queue.answer_ttl_s, access=access, channels=rules)),
+        intake=Intake(limits),
         access=access,
         rules=rules,
         admissions=Admissions(redis, settings.limits),

@@ -37,12 +37,16 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class IntakeLimits:
-    """What the filters measure against. Without `access` everybody may ask, without `channels` at any time."""
+    """What the filters measure against. Without `access` everybody may ask, without `channels` at any time.
+
+    `restored_at_s`: when Redis' data came out of a backup; 0 where it did not.
+    """
 
     answer_ttl_s: float
     max_characters: int = MAX_QUESTION_CHARACTERS
     access: Access | None = None
     channels: ChannelRules | None = None
+    restored_at_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +82,11 @@ def from_a_bot(message: ChatMessage, _facts: Facts, limits: IntakeLimits) -> Sil
     if not message.from_bot or (limits.access is not None and limits.access.is_answered_bot(message)):
         return None
     return Silence("from_a_bot")
+
+
+def before_the_restore(message: ChatMessage, _facts: Facts, limits: IntakeLimits) -> Silence | None:
+    """What was written before Redis' data came out of a backup may have been answered already: nobody can tell."""
+    return Silence("before_the_restore") if message.at_s < limits.restored_at_s else None
 
 
 def denied(message: ChatMessage, _facts: Facts, limits: IntakeLimits) -> Silence | None:
@@ -155,6 +164,7 @@ def too_long(message: ChatMessage, _facts: Facts, limits: IntakeLimits) -> Refus
 
 FILTERS: Mapping[str, Filter] = {
     "from_a_bot": from_a_bot,
+    "before_the_restore": before_the_restore,
     "denied": denied,
     "not_for_us": not_for_us,
     "to_somebody_else": to_somebody_else,

@@ -56,7 +56,9 @@ async def run_bot(
             history=history,
             at_step=at_step,
         )
-        reception = make_reception(settings, redis, platform.name, delivery, history)
+        # A restore happens while no bot runs, so that it is enough to ask once.
+        restored_at_s = float(await redis.get(names.RESTORED_KEY) or 0)
+        reception = make_reception(settings, redis, platform.name, delivery, history, restored_at_s)
         try:
             async with asyncio.TaskGroup() as tasks:
                 await _serve(platform, settings, stop, redis, delivery, reception, lock, tasks)

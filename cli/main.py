@@ -23,6 +23,8 @@ COMMANDS = {
     "restart": ("cli.restart:restart", "Stop and start everything, or one program."),
     "status": ("cli.status:status", "Show the programs, the queue and the engines."),
     "doctor": ("cli.doctor:doctor", "Say what is wrong and the command that mends it."),
+    "backup": ("cli.backup:backup", "Write Redis and the knowledge base into one file, while everything runs."),
+    "restore": ("cli.restore:restore", "Put a backup into the home folder."),
     "logs": ("cli.logs:logs", "Show what a program printed last."),
     "completion": ("cli.completion:completion", "Print what makes a shell complete these commands."),
     "kb": ("cli.kb:kb", "Add documents to the knowledge base, and look into it."),

@@ -25,6 +25,7 @@ from cli import preflight
 from cli.child import Child
 from cli.leftovers import find_leftovers, stop_leftovers
 from cli.program_spec import ProgramSpec, read_specs
+from cli.put_in_place import finish
 from cli.readiness import wait_until_ready
 from cli.stack import CONFIG_FILE, Program, Stack, StackError
 from config.settings import CHECKOUT, Settings, SettingsError, load_settings
@@ -121,6 +122,7 @@ def run(settings: Settings, platform: str | None = None) -> int:
         if stack.pid() is not None:
             raise StackError("Fennel is running already under supervisord; `fennel down` stops it")
         stop_leftovers(find_leftovers(stack), stack.stop_wait_s)
+        finish(settings.home)  # what a restore that was cut off had begun
         preflight.check(settings)
         wanted = [
             spec

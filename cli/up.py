@@ -12,6 +12,7 @@ import click
 
 from cli import preflight, standalone
 from cli.leftovers import find_leftovers, stop_leftovers
+from cli.put_in_place import finish
 from cli.readiness import wait_until_ready
 from cli.stack import Stack, StackError
 from config.settings import CHECKOUT, Settings, load_settings
@@ -63,6 +64,8 @@ def _prepare(stack: Stack, settings: Settings) -> None:
     if leftovers:
         click.echo(f"Stopping {len(leftovers)} programs that an earlier supervisord left behind.")
         stop_leftovers(leftovers, stack.stop_wait_s)
+    if finish(settings.home):
+        click.echo("A restore that was cut off has been finished.")
     preflight.check(settings)
 
 

@@ -235,6 +235,9 @@ def job_key(question_id: str) -> str:
     return f"rq:job:{question_id}"
 
 
+RESTORED_KEY = "fennel:restored"
+"""When Redis' data came out of a backup, since the epoch; what was written before may have been answered already."""
+
 QUEUE_KEY = f"rq:queue:{QUEUE}"
 QUEUES_KEY = "rq:queues"
 DEFERRED_KEY = f"rq:deferred:{QUEUE}"
