@@ -11,6 +11,7 @@ from tests.cli.stack_home import TIMEOUT_S, StackHome, stack_home
 from tests.fakes.slack.fake import FakeSlack
 
 PAUSE_S = 0.25
+CHANNELS = 12
 DOCUMENT = "# Tides\n\n## Gauges\n\nThe gauge at the north pier is read every six minutes and calibrated in May.\n"
 
 
@@ -20,7 +21,7 @@ class Stage:
     def __init__(self, home: StackHome, slack: FakeSlack) -> None:
         self.home = home
         self.slack = slack
-        self.asked: list[str] = []
+        self.asked: list[tuple[str, str]] = []
         home.home.mkdir(mode=0o700)
         self.write(kind="echo")
 
@@ -36,28 +37,27 @@ class Stage:
         file.chmod(0o600)
 
     def ask(self) -> None:
-        """One question more, in a thread of its own."""
+        """One question more, in a thread of its own; of one channel Slack takes a message a second."""
         text = f"<@UBOT> How often is the gauge at the north pier read? ({len(self.asked)})"
-        self.asked.append(self.slack.happen("app_mention", channel="C1", text=text)["ts"])
+        channel = f"C{len(self.asked) % CHANNELS}"
+        self.asked.append((channel, self.slack.happen("app_mention", channel=channel, text=text)["ts"]))
 
     def pids(self) -> dict[str, int]:
         """The process of each program that runs."""
         return {name: one["pid"] for name, one in self.home.programs().items() if one["pid"]}
 
-    def unanswered(self) -> list[str]:
-        """Questions that do not have their one message, with the answer in it."""
-        return [
-            ts
-            for ts in self.asked
-            if [" every six minutes " in one.shown for one in self.slack.answers("C1", ts)] != [True]
-        ]
+    def unanswered(self) -> dict[str, list[str]]:
+        """Questions that do not have their one message, with the answer in it; and what they have."""
+        shown = {ts: [one.shown for one in self.slack.answers(channel, ts)] for channel, ts in self.asked}
+        return {ts: texts for ts, texts in shown.items() if [" every six minutes " in one for one in texts] != [True]}
 
     def wait_until_answered(self) -> None:
         """Raises AssertionError where a question is not answered once in time."""
-        wait_until(lambda: not self.unanswered())
+        end_s = time.monotonic() + TIMEOUT_S
         with self.home.redis() as client:
-            wait_until(lambda: client.zcard("fennel:open:slack") == 0)
-        assert not self.unanswered()
+            while (left := self.unanswered()) or client.zcard("fennel:open:slack"):
+                assert time.monotonic() < end_s, f"of {len(self.asked)} questions these have another answer: {left}"
+                time.sleep(0.1)
 
 
 class Talk:
