@@ -7,6 +7,7 @@ across languages. The baselines are either side of the search alone. Speed: base
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import statistics
@@ -21,11 +22,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.report import print_table, write_results
-from config.settings import CHECKOUT
+from config.settings import CHECKOUT, load_settings
 from workers.knowledge.base import DEFAULT_BASE
 from workers.knowledge.embedder import Embedder, open_embedder
 from workers.knowledge.ingest import Ingest, embedded_text, files_below
-from workers.knowledge.rerankers.sentences import SentenceReranker
+from workers.knowledge.reranker import Reranker, open_reranker
 from workers.knowledge.retrievers.hybrid import HybridRetriever
 from workers.knowledge.store import Store
 from workers.knowledge.stores.embedded import EmbeddedStore
@@ -44,10 +45,11 @@ COPIES = 8  # of all documents, for the speed of adding
 
 @dataclass(frozen=True)
 class Ranked:
-    """A question and the rank of its page; 0 where it was not found."""
+    """A question, the rank of its page, 0 where it was not found, and what the search took."""
 
     group: str
     rank: int
+    took_ms: float
 
 
 def main() -> None:
@@ -55,25 +57,36 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else "")
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
     parser.add_argument("--passages", type=int, default=SIZES[-1], help="the largest base for the speed")
-    parser.add_argument("--quality-only", action="store_true", help="leave the speed out, write nothing")
+    only = parser.add_mutually_exclusive_group()
+    only.add_argument("--quality-only", action="store_true", help="leave the speed out")
+    only.add_argument("--speed-only", action="store_true", help="leave the quality out")
     arguments = parser.parse_args()
     embedder = open_embedder("use-multilingual")
-    results: dict[str, Any] = {"quality": quality(embedder)}
-    if not arguments.quality_only:
-        results["adding"] = adding_speed(embedder)
-        results["question_embedding_p50_ms"] = embedding_speed(embedder)
-        results["speed"] = {str(size): speed(size) for size in SIZES if size <= arguments.passages}
-        write_results("retrieval", results)
+    results: dict[str, Any] = {}
+    with contextlib.redirect_stdout(sys.stderr) if arguments.json else contextlib.nullcontext():
+        if not arguments.speed_only:
+            results |= quality(embedder)
+            write_results("retrieval", results)
+        if not arguments.quality_only:
+            fast = {
+                "adding": adding_speed(embedder),
+                "question_embedding_p50_ms": embedding_speed(embedder),
+                "speed": {str(size): speed(size) for size in SIZES if size <= arguments.passages},
+            }
+            write_results("retrieval-speed", fast)
+            results |= fast
     if arguments.json:
         print(json.dumps(results, indent=2, ensure_ascii=False))
     else:
         print_tables(results)
 
 
-def quality(embedder: Embedder) -> dict[str, dict[str, dict[str, float]]]:
-    """For each way of searching: the figures of each set and language, and of all sets."""
+def quality(embedder: Embedder) -> dict[str, Any]:
+    """For each way of searching the figures of each set and language, and of all sets; and what a search takes."""
     ways: dict[str, dict[str, dict[str, float]]] = {}
     ranked: dict[str, list[Ranked]] = {}
+    times_ms: dict[str, list[float]] = {}
+    rerankers = {name: _reranker(name, embedder) for name in ("none", "sentences", "likelihood")}
     for name, folder in SETS.items():
         lines = [json.loads(line) for line in (DATA / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()]
         with tempfile.TemporaryDirectory() as home:
@@ -81,11 +94,14 @@ def quality(embedder: Embedder) -> dict[str, dict[str, dict[str, float]]]:
             add(store, embedder, [folder])
             for way, retriever in {
                 "hybrid": HybridRetriever(store, embedder),
-                "hybrid, reranked": HybridRetriever(store, embedder, SentenceReranker(embedder)),
+                "hybrid, by likelihood": HybridRetriever(store, embedder, rerankers["likelihood"]),
+                "hybrid, by sentences": HybridRetriever(store, embedder, rerankers["sentences"]),
                 "dense alone": HybridRetriever(store, embedder, coverage_weight=0.0),
                 "lexical alone": HybridRetriever(store, embedder, dense_weight=0.0),
             }.items():
+                retriever.prepare()
                 found = [_ranked(retriever, line, folder) for line in lines]
+                times_ms.setdefault(way, []).extend(one.took_ms for one in found)
                 ranked.setdefault(way, []).extend(found)
                 ways.setdefault(way, {})[name] = _figures(found)
                 for group in sorted({one.group for one in found}):
@@ -94,17 +110,34 @@ def quality(embedder: Embedder) -> dict[str, dict[str, dict[str, float]]]:
     for way, found in ranked.items():
         for group in sorted({one.group for one in found}):
             ways[way][f"all {group}"] = _figures([one for one in found if one.group == group])
-    return ways
+    return {"quality": ways, "search_ms": {way: _quantiles(times) for way, times in times_ms.items()}}
+
+
+def _reranker(name: str, embedder: Embedder) -> Reranker | None:
+    settings = load_settings()
+    knowledge = settings.knowledge.model_copy(update={"reranker": name, "reranker_model": ""})
+    return open_reranker(settings.model_copy(update={"knowledge": knowledge}), embedder)
+
+
+def _quantiles(times_ms: Sequence[float]) -> dict[str, float]:
+    return {
+        "mean": round(statistics.mean(times_ms), 1),
+        "p50": round(statistics.median(times_ms), 1),
+        "p95": round(statistics.quantiles(times_ms, n=20)[-1], 1),
+    }
 
 
 def _ranked(retriever: HybridRetriever, line: dict[str, str], folder: Path) -> Ranked:
     pages: list[str] = []
-    for hit in retriever.search(line["question"], FOUND):
+    began_s = time.perf_counter()
+    hits = retriever.search(line["question"], FOUND)
+    took_ms = 1000 * (time.perf_counter() - began_s)
+    for hit in hits:
         page = os.path.relpath(hit.passage.source, folder)
         if page not in pages:
             pages.append(page)
     group = f"{line['language']} across" if line["kind"] == "cross" else line["language"]
-    return Ranked(group, pages.index(line["source"]) + 1 if line["source"] in pages else 0)
+    return Ranked(group, pages.index(line["source"]) + 1 if line["source"] in pages else 0, took_ms)
 
 
 def _figures(found: Sequence[Ranked]) -> dict[str, float]:
@@ -183,9 +216,12 @@ def speed(size: int) -> dict[str, float]:
 
 def print_tables(results: dict[str, Any]) -> None:
     """For people."""
-    for way, rows in results["quality"].items():
+    for way, rows in results.get("quality", {}).items():
         columns = ["set", *next(iter(rows.values()))]
         print_table(way, columns, [[name, *map(str, figures.values())] for name, figures in rows.items()])
+    if "search_ms" in results:
+        rows = [[way, *times.values()] for way, times in results["search_ms"].items()]
+        print_table("a search, with the question's vector (ms)", ["", "mean", "p50", "p95"], rows)
     if "speed" in results:
         print_table("adding documents", ["", "value"], [[key, str(value)] for key, value in results["adding"].items()])
         print(f"the vector of a question: p50 {results['question_embedding_p50_ms']} ms")

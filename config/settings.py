@@ -178,7 +178,8 @@ class KnowledgeSettings(Section):
     """How documents are cut and found."""
 
     embedder: str = Field(min_length=1)
-    reranker: Literal["none", "sentences"]
+    reranker: Literal["none", "sentences", "likelihood"]
+    reranker_model: str
     postgres_url: SecretStr
     max_file_mb: int = Field(ge=1)
     parse_memory_mb: int = Field(ge=64)

@@ -53,7 +53,8 @@ def run_worker(settings: Settings, name: str) -> int:
     store = open_store(settings, embedder)
     bindings = Bindings(connection)
     gate = open_gate(settings, embedder)
-    pipeline = Pipeline(open_retriever(settings, store, embedder), gate, settings, bindings.bases_of)
+    retriever = open_retriever(settings, store, embedder)
+    pipeline = Pipeline(retriever, gate, settings, bindings.bases_of)
     answerer = Answerer(connection, pipeline, Outbox(connection), engine.submit, settings)
     worker = QuestionWorker(
         name,
@@ -79,6 +80,7 @@ def run_worker(settings: Settings, name: str) -> int:
     REGISTRY.register(QueueCollector(health.surroundings))
     with HealthServer(name, settings, health.is_alive, health.findings):
         threading.Thread(target=start_engine, name="start the engine", daemon=True).start()
+        threading.Thread(target=retriever.prepare, name="prepare the search", daemon=True).start()
         try:
             worker.work()
         finally:

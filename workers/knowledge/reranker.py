@@ -8,6 +8,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
+from config.settings import Settings
+from workers.capability import capability_of
 from workers.knowledge.embedder import Embedder
 from workers.knowledge.retriever import ScoredPassage
 
@@ -17,15 +19,24 @@ class Reranker(ABC):
 
     @abstractmethod
     def rerank(self, text: str, hits: Sequence[ScoredPassage]) -> list[ScoredPassage]:
-        """The same passages with other scores, the best first."""
+        """The same passages in another order, the best first; they come in the order of their scores."""
+
+    def prepare(self) -> None:  # noqa: B027 -- most need nothing
+        """Load what the first question would have to wait for."""
 
 
-def open_reranker(name: str, embedder: Embedder) -> Reranker | None:
-    """The reranker of the setting knowledge.reranker; None for "none"."""
-    if name == "none":
+def open_reranker(settings: Settings, embedder: Embedder) -> Reranker | None:
+    """The reranker of the setting knowledge.reranker; None for "none". Nothing is loaded yet."""
+    knowledge = settings.knowledge
+    if knowledge.reranker == "none":
         return None
-    if name == "sentences":
+    if knowledge.reranker == "sentences":
         from workers.knowledge.rerankers.sentences import SentenceReranker
 
         return SentenceReranker(embedder)
-    raise ValueError(f"no reranker is called {name!r}")
+    from workers.knowledge.model_process import ModelProcess
+    from workers.knowledge.rerankers.likelihood import LikelihoodReranker
+
+    model = knowledge.reranker_model or settings.engine.model
+    process = ModelProcess(f"the reranker {model}", "likelihood", settings.engine, settings.models_folder, model)
+    return LikelihoodReranker(process, capability_of(model).languages)

@@ -67,7 +67,7 @@ def load_model(settings: EngineSettings, models_folder: Path, slots: int, progre
     progress("trying the model", 0.9)
     # Before rounding, whose own error would hide what the decoder does wrong.
     decoder = choose_decoder(model, slots, max_tokens)
-    in_8_bits = _round_where_wanted(model, settings.dtype, device)
+    in_8_bits = round_where_wanted(model, settings.dtype, device)
     dtype_name = "int8" if in_8_bits else str(dtype).removeprefix("torch.")
     about = {"device": str(device), "dtype": dtype_name, "decoder": decoder.name}
     if device.type == "cpu":
@@ -102,7 +102,7 @@ def choose_dtype(wanted: str, device: torch.device) -> torch.dtype:
     return torch.float32
 
 
-def _round_where_wanted(model: PreTrainedModel, wanted: str, device: torch.device) -> bool:
+def round_where_wanted(model: PreTrainedModel, wanted: str, device: torch.device) -> bool:
     """Round a model to 8 bits where the setting asks for it, or leaves it open and this CPU is quicker with it."""
     if device.type != "cpu" or wanted not in ("auto", "int8"):
         return False

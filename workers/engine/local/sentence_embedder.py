@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -17,6 +16,8 @@ import numpy as np
 import torch
 from transformers import AutoModel, AutoTokenizer
 from transformers.utils import cached_file
+
+from workers.engine.local.serving import Actions, serve_actions
 
 _MAX_TOKENS = 512
 _BATCH = 16
@@ -68,20 +69,10 @@ def _takes_first_token(model: str) -> bool:
 
 
 def serve(model: str, threads: int, pipe: Connection) -> None:
-    """Load the model, tell its dimensions, then answer until the pipe ends; an error is sent as its sentence."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when this ends
-    try:
+    """Tell the vectors' size, then embed and count until the pipe ends."""
+
+    def load() -> tuple[object, Actions]:
         embedder = SentenceEmbedder(model, threads)
-    except (OSError, ValueError, RuntimeError, ImportError) as error:
-        pipe.send(("failed", str(error).strip().split("\n")[0]))
-        return
-    pipe.send(("ready", embedder.dimensions))
-    while True:
-        try:
-            action, value = pipe.recv()
-        except EOFError:
-            return
-        try:
-            pipe.send(("done", embedder.embed(value) if action == "embed" else embedder.count_tokens(value)))
-        except (RuntimeError, ValueError) as error:
-            pipe.send(("failed", str(error).strip().split("\n")[0]))
+        return embedder.dimensions, {"embed": embedder.embed, "count_tokens": embedder.count_tokens}
+
+    serve_actions(load, pipe)

@@ -6,7 +6,6 @@ It embeds every sentence of the best passages, some hundred, which takes the bun
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from workers.knowledge.embedder import Embedder
 from workers.knowledge.reranker import Reranker
@@ -17,7 +16,7 @@ SENTENCE_WEIGHT = 0.5
 
 
 class SentenceReranker(Reranker):
-    """Adds a share of the best sentence's nearness to each score."""
+    """Orders by the score and a share of the best sentence's nearness."""
 
     def __init__(self, embedder: Embedder) -> None:
         self._embedder = embedder
@@ -35,5 +34,5 @@ class SentenceReranker(Reranker):
         best = [-1.0] * len(hits)
         for (at, _), similarity in zip(said, vectors[1:] @ vectors[0], strict=True):
             best[at] = max(best[at], float(similarity))
-        scored = [replace(hit, score=hit.score + SENTENCE_WEIGHT * best[at]) for at, hit in enumerate(hits)]
-        return sorted(scored, key=lambda hit: -hit.score)
+        judged = {hit.passage.id: hit.score + SENTENCE_WEIGHT * best[at] for at, hit in enumerate(hits)}
+        return sorted(hits, key=lambda hit: -judged[hit.passage.id])

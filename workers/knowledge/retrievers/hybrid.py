@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 from config.settings import Settings
 from workers.knowledge.base import DEFAULT_BASE
@@ -85,8 +86,13 @@ class HybridRetriever(Retriever):
         ]
         hits = without_duplicates(hits, held, 2 * limit)
         if self._reranker is not None:
-            hits = self._reranker.rerank(text, hits)
+            hits = _in_order(self._reranker.rerank(text, hits))
         return joined(hits)[:limit]
+
+    def prepare(self) -> None:
+        """Load what the first question would have to wait for."""
+        if self._reranker is not None:
+            self._reranker.prepare()
 
     def similarity(self, text: str, others: Sequence[str]) -> list[float]:
         """The cosines, by the same embedder."""
@@ -98,7 +104,16 @@ class HybridRetriever(Retriever):
 
 def open_retriever(settings: Settings, store: Store, embedder: Embedder) -> HybridRetriever:
     """The retriever of the settings, which workers and commands share, so that a command shows what a worker finds."""
-    return HybridRetriever(store, embedder, open_reranker(settings.knowledge.reranker, embedder))
+    return HybridRetriever(store, embedder, open_reranker(settings, embedder))
+
+
+def _in_order(hits: Sequence[ScoredPassage]) -> list[ScoredPassage]:
+    """The passages as they stand, with their scores dealt out anew in order.
+
+    What reads scores, the gate above all, so finds those of a search, whatever put the passages in order.
+    """
+    scores = sorted((hit.score for hit in hits), reverse=True)
+    return [replace(hit, score=score) for hit, score in zip(hits, scores, strict=True)]
 
 
 def _ranks(found: Collection[int]) -> dict[int, int]:
