@@ -45,11 +45,7 @@ class LoadedModel:
 
 def load_model(settings: EngineSettings, models_folder: Path, slots: int, progress: Progress) -> LoadedModel:
     """Load the model that the settings name. Raises ModelError where that cannot be."""
-    # Progress goes up the pipe; the libraries' own bars would fill the log.
-    transformers.utils.logging.disable_progress_bar()
-    disable_progress_bars()
-    # Or else it makes one that all processes share, and a killed process leaves that behind.
-    tqdm.set_lock(threading.RLock())
+    quieten_libraries()
     device = choose_device(settings.device)
     threads = settings.threads or default_threads()
     torch.set_num_threads(threads)
@@ -73,6 +69,14 @@ def load_model(settings: EngineSettings, models_folder: Path, slots: int, progre
     if device.type == "cpu":
         about["threads"] = str(threads)
     return LoadedModel(decoder, chat, tokenizer.backend_tokenizer, max_prompt_tokens, settings.max_new_tokens, about)
+
+
+def quieten_libraries() -> None:
+    """Switch off the libraries' own progress bars, which would fill the log."""
+    transformers.utils.logging.disable_progress_bar()
+    disable_progress_bars()
+    # Or else it makes one that all processes share, and a killed process leaves that behind.
+    tqdm.set_lock(threading.RLock())
 
 
 def choose_device(wanted: str) -> torch.device:

@@ -8,6 +8,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from workers.engine.engine import ModelError
+from workers.engine.local.loading import quieten_libraries
 
 Actions = Mapping[str, Callable[[Any], object]]
 
@@ -18,6 +19,7 @@ def serve_actions(load: Callable[[], tuple[object, Actions]], pipe: Connection) 
     An error is sent as its sentence.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when this ends
+    quieten_libraries()
     try:
         about, actions = load()
     except (OSError, ValueError, RuntimeError, ImportError, ModelError) as error:
