@@ -1,7 +1,8 @@
 """Whether the engine process grows: thousands of requests, many cancelled at random, and its memory over time.
 
 ``python -m benchmarks.soak``: the echo engine through its process, and a model with a few random weights that goes the
-same ways as a large one. ``--model`` takes another model, in the form of the setting engine.model.
+same ways as a large one, on a GPU with ``--device cuda``. ``--model`` takes another one, in the form of the setting
+engine.model.
 """
 
 from __future__ import annotations
@@ -42,10 +43,13 @@ def soak(settings: EngineSettings, models_folder: Path, requests: int, seed: int
     ended = {"whole": 0, "cancelled": 0, "failed": 0}
     rss_mb: list[float] = []
     running: deque[Generation] = deque()
+    gpu_warm_mb = 0.0
     started_s = time.monotonic()
     for number in track(range(requests), description=settings.kind):
         if number % max(1, requests // 20) == 0:
             rss_mb.append(process.memory_info().rss / 1e6)
+        if number == round(requests * WARM_UP_SHARE):
+            gpu_warm_mb = supervisor.usage.gpu_memory_bytes / 1e6
         text = " ".join(chance.choices(WORDS, k=chance.randint(1, MAX_PROMPT_WORDS)))
         request = GenerationRequest(str(number), (ChatTurn("user", text),), chance.randint(1, MAX_NEW_TOKENS))
         running.append(supervisor.submit(request))
@@ -57,6 +61,7 @@ def soak(settings: EngineSettings, models_folder: Path, requests: int, seed: int
         _end(running.popleft(), ended)
     took_s = time.monotonic() - started_s
     rss_mb.append(process.memory_info().rss / 1e6)
+    gpu_mb = supervisor.usage.gpu_memory_bytes / 1e6
     assert process.is_running(), "the engine process was started anew"
     supervisor.stop()
     warm = rss_mb[max(1, round(len(rss_mb) * WARM_UP_SHARE))]
@@ -68,6 +73,8 @@ def soak(settings: EngineSettings, models_folder: Path, requests: int, seed: int
         "warm_mb": warm,
         "end_mb": rss_mb[-1],
         "growth_mb": rss_mb[-1] - warm,
+        "gpu_warm_mb": gpu_warm_mb,
+        "gpu_end_mb": gpu_mb,
         "rss_mb": [round(one, 1) for one in rss_mb],
     }
 
@@ -91,7 +98,7 @@ def make_tiny(folder: Path) -> Path:
     """
     from tests.workers.engine.tiny_models import make_model
 
-    file = make_model(folder) / "tokenizer.json"
+    file = make_model(folder, "qwen3") / "tokenizer.json"  # its heads are large enough for a GPU's kernels
     tokenizer = json.loads(file.read_text())
     tokenizer["pre_tokenizer"]["use_regex"] = True
     file.write_text(json.dumps(tokenizer))
@@ -104,10 +111,12 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=REQUESTS)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--model", default="", help="as in the setting engine.model; a tiny random one if left out")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--name", default="soak", help="of the results file")
     wanted = parser.parse_args()
+    dtype = "float32" if wanted.device == "cpu" else "bfloat16"
     base = load_settings().engine.model_copy(
-        update={"device": "cpu", "dtype": "float32", "threads": 1, "max_prompt_tokens": 512, "max_new_tokens": 64}
+        update={"device": wanted.device, "dtype": dtype, "threads": 1, "max_prompt_tokens": 512, "max_new_tokens": 64}
     )
     with tempfile.TemporaryDirectory() as folder:
         model = wanted.model

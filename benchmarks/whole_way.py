@@ -43,6 +43,11 @@ def make_gpu_model(folder: str) -> None:
     engine_gpu.make_tokenizer(engine_gpu.SHAPE["vocab_size"]).save_pretrained(folder)
 
 
+def tell(doing: str) -> None:
+    """Say what takes the time before the measuring."""
+    print(f"{time.strftime('%H:%M:%S')} {doing}", flush=True)
+
+
 def load(settings: EngineSettings, models_folder: Path, slots: int) -> None:
     """Load the engine of this process."""
     from workers.engine.engines.transformers import TransformersEngine
@@ -125,6 +130,7 @@ def main() -> None:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fennel-whole-way-")))
         model = "smollm2-135m"
         if on_gpu:
+            tell("making a model and writing it")
             model = str(folder / "model")
             with ProcessPoolExecutor(1, spawn) as making:
                 making.submit(make_gpu_model, model).result()
@@ -138,10 +144,12 @@ def main() -> None:
         }
         os.environ.update(environment)
         settings = load_settings()
+        tell("loading the engine alone")
         pool = stack.enter_context(
             ProcessPoolExecutor(1, spawn, initializer=load, initargs=(settings.engine, settings.models_folder, at_once))
         )
         pool.submit(answer_alone, make_texts(2, characters, 0), new_tokens).result()
+        tell("starting the worker with its engine")
         server = ValkeyServer()
         stack.callback(server.remove)
         server.start()

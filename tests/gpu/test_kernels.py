@@ -118,6 +118,16 @@ def test_silu(fused: Any, size: int) -> None:
     assert apart(fused.silu_and_multiply(gate_up), plain.silu_and_multiply(gate_up.double())) < TOLERANCE
 
 
+@pytest.mark.parametrize(("inner", "outer"), [(16, 16), (48, 321), (576, 1000), (3584, 4608)])
+def test_products_of_one_row(fused: Any, inner: int, outer: int) -> None:
+    """A row times weights, with and without a bias, and with a gate; lines and columns need not fill a block."""
+    x, bias, weight = random(1, inner), random(outer, seed=1), random(2 * outer, inner, seed=2) * inner**-0.5
+    wide = x.double(), weight.double()
+    for own, added in ((None, 0), (bias, bias.double())):
+        assert apart(fused.multiply_row(x, weight[:outer], own), wide[0] @ wide[1][:outer].T + added) < TOLERANCE
+    assert apart(fused.multiply_and_gate_row(x, weight), plain.multiply_and_gate_row(*wide)) < TOLERANCE
+
+
 @pytest.mark.parametrize("architecture", ["llama", "qwen2", "qwen3"])
 def test_graphs_change_nothing(fused: Any, architecture: str) -> None:
     """Recorded or not, and whatever the size of batch that a graph was recorded for, the logits are the same."""

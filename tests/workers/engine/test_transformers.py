@@ -37,7 +37,7 @@ class FaultyDecoder(Decoder):
     """A decoder that fails on prompts of 100 tokens and more, in a way that is told to it."""
 
     def __init__(self, inner: Decoder, fault: Exception | float) -> None:
-        self.name = "faulty"
+        self.name = self.attention = "faulty"
         self._inner = inner
         self._fault = fault
         self._long_rows: list[bool] = []

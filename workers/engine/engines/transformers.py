@@ -11,7 +11,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -21,12 +21,12 @@ from config.settings import EngineSettings
 from workers.engine.engine import (
     ChatTurn,
     Engine,
-    FinishReason,
     GenerationEvent,
     GenerationRequest,
     ModelError,
     fault_of,
 )
+from workers.engine.local.answer import NO_ROW, LocalAnswer
 from workers.engine.local.loading import LoadedModel, load_model
 from workers.engine.local.sampling import Sampler
 from workers.engine.local.text import TextStream
@@ -35,36 +35,17 @@ log = logging.getLogger(__name__)
 
 Progress = Callable[[str, float], None]
 
-# Turning tokens into text costs as much as the rest of a row's step on the CPU, and nobody reads that fast.
-TELL_INTERVAL_S = 0.05
 WARM_UP = GenerationRequest("warm-up", (ChatTurn("user", "Say hello."),), max_new_tokens=4)
 
 
-@dataclass(slots=True)
-class _Answer:
-    """One request on its way: its prompt in tokens, and what has been made of it."""
+@dataclass(frozen=True, slots=True)
+class _Flight:
+    """A step that the decoder was given: the answers that get a token of it, and what will be known of that."""
 
-    request: GenerationRequest
-    prompt: list[int]
-    limit: int
-    sampler: Sampler
-    text: TextStream
-    tokens: list[int] = field(default_factory=list)
-    told: int = 0  # tokens that `text` has been given
-    tell_at_s: float = 0.0
-
-    def tell(self) -> str:
-        """The text of the tokens that have come since the last time."""
-        new = self.text.push(*self.tokens[self.told :])
-        self.told = len(self.tokens)
-        return new
-
-    def end(self, reason: FinishReason) -> GenerationEvent:
-        """The last event, with all text that has not been told."""
-        return self.event(self.tell() + self.text.finish(), reason)
-
-    def event(self, text: str = "", finish: FinishReason | None = None, error: str = "") -> GenerationEvent:
-        return GenerationEvent(self.request.id, text, finish, error, len(self.prompt), len(self.tokens))
+    answers: list[LocalAnswer]
+    logits: Tensor  # [answers, vocabulary]
+    highest: Tensor  # [answers], of the logits
+    likeliest: Tensor  # [answers], their tokens
 
 
 class TransformersEngine(Engine):
@@ -75,10 +56,11 @@ class TransformersEngine(Engine):
         self._models_folder = models_folder
         self._slots = slots
         self._model: LoadedModel | None = None
-        self._waiting: deque[_Answer] = deque()
-        self._reading: list[_Answer] = []  # in the order in which the decoder began them
+        self._waiting: deque[LocalAnswer] = deque()
+        self._reading: list[LocalAnswer] = []  # in the order in which the decoder began them
         self._alone = 0  # prompts that are to be read one at a time, because one of them spoilt it for the others
-        self._rows: list[_Answer] = []  # in the order of the decoder's rows
+        self._rows: list[LocalAnswer] = []  # in the order of the decoder's rows
+        self._flight: _Flight | None = None
         self._ended: list[GenerationEvent] = []
 
     # --- Engine
@@ -98,29 +80,11 @@ class TransformersEngine(Engine):
     def add(self, request: GenerationRequest) -> None:
         """Take a request; it waits for a row."""
         if fault := fault_of(request):
-            self._refuse(request, fault)
+            self._ended.append(GenerationEvent(request.id, finish="error", error=fault))
             return
-        try:
-            prompt = self._loaded.chat.tokens(request.turns)
-        except Exception as error:  # a template or tokenizer of any model; this request alone is at fault
-            log.exception("a prompt could not be put into the model's form")
-            self._refuse(request, f"the prompt cannot be put into the model's form ({type(error).__name__})")
-            return
-        if len(prompt) > self.max_prompt_tokens:
-            sentence = f"the prompt has {len(prompt)} tokens and the engine takes {self.max_prompt_tokens}"
-            self._ended.append(
-                GenerationEvent(request.id, finish="too_long", error=sentence, prompt_tokens=len(prompt))
-            )
-            return
-        self._waiting.append(
-            _Answer(
-                request,
-                prompt,
-                min(request.max_new_tokens, self._loaded.max_new_tokens),
-                Sampler(request.temperature, request.seed),
-                TextStream(self._loaded.tokenizer),
-            )
-        )
+        limit = min(request.max_new_tokens, self._loaded.max_new_tokens)
+        sampler = Sampler(request.temperature, request.seed)
+        self._waiting.append(LocalAnswer(request, limit, sampler, TextStream(self._loaded.tokenizer)))
 
     def cancel(self, request_id: str) -> None:
         """Give a request up, wherever it is on its way."""
@@ -134,9 +98,9 @@ class TransformersEngine(Engine):
                 self._waiting.remove(answer)
                 self._ended.append(answer.event(finish="cancelled"))
                 return
-        for row, answer in enumerate(self._rows):
+        for answer in self._rows:
             if answer.request.id == request_id:
-                self._release(row)
+                self._release(answer)
                 self._ended.append(answer.event(finish="cancelled"))
                 return
 
@@ -148,19 +112,21 @@ class TransformersEngine(Engine):
     def step(self) -> list[GenerationEvent]:
         """Decode one token of each row, and read prompts up to the limit of a step.
 
-        A GPU is given both before the first result is waited for, so that it never waits for this process.
+        A decoder that runs ahead, as on a GPU, need not wait for what is done here: it is given its next step before
+        the tokens of the last one become text, and new prompts become tokens while it computes.
         """
-        events, self._ended = self._ended, []
-        grown = len(self._rows)
-        logits = self._loaded.decoder.decode([answer.tokens[-1] for answer in self._rows]) if grown else None
-        best = None if logits is None else logits.max(-1)
-        read = self._read(events)
-        # From the last row on, because a row that ends is replaced by the last one, which has had its turn then.
-        begun = [self._take(row, read[row - grown]) for row in reversed(range(grown, grown + len(read)))]
-        events += [event for own in reversed(begun) for event in own]
-        if logits is not None and best is not None:
-            events += self._grow(logits, best.values.tolist(), best.indices.tolist())
-        return events
+        if self._flight is None:
+            self._flight = self._launch()
+        for answer in [answer for answer in self._waiting if not answer.prompt]:
+            if not self._tokenise(answer):
+                self._waiting.remove(answer)
+        advanced = self._collect()
+        if self._loaded.decoder.runs_ahead:
+            self._flight = self._launch()
+        now_s = time.monotonic()
+        told = [event for answer in advanced if (event := answer.tell(now_s)) is not None]
+        ended, self._ended = self._ended, []
+        return ended + told
 
     @property
     def about(self) -> Mapping[str, str]:
@@ -174,7 +140,7 @@ class TransformersEngine(Engine):
 
     def close(self) -> None:
         """Let go of the model."""
-        self._model = None
+        self._model = self._flight = None
 
     # --- steps
 
@@ -183,11 +149,42 @@ class TransformersEngine(Engine):
         assert self._model is not None, "load() comes first"  # noqa: S101 -- the loop of the process sees to it
         return self._model
 
-    def _read(self, events: list[GenerationEvent]) -> list[Tensor]:
+    def _launch(self) -> _Flight | None:
+        """Give the decoder its next step; None where it has nothing to do."""
+        parts = [self._loaded.decoder.decode([answer.tokens[-1] for answer in self._rows])] if self._rows else []
+        if firsts := self._read():
+            parts.append(torch.stack(firsts))
+        if not parts:
+            return None
+        logits = torch.cat(parts) if len(parts) > 1 else parts[0]
+        highest, likeliest = logits.max(-1)
+        return _Flight(list(self._rows), logits, highest, likeliest)
+
+    def _collect(self) -> list[LocalAnswer]:
+        """Wait for the step that the decoder was given, and add its tokens; returns the answers that got one."""
+        flight, self._flight = self._flight, None
+        if flight is None:
+            return []
+        highest, likeliest = flight.highest.tolist(), flight.likeliest.tolist()
+        advanced = []
+        for number, answer in enumerate(flight.answers):
+            if answer.row == NO_ROW:  # cancelled meanwhile
+                continue
+            advanced.append(answer)
+            if not math.isfinite(highest[number]):
+                answer.finish, answer.error = "error", "the model's numbers went out of range on this prompt"
+            else:
+                greedy = answer.sampler.greedy
+                self._append(answer, likeliest[number] if greedy else answer.sampler.choose(flight.logits[number]))
+            if answer.finish is not None:
+                self._release(answer)
+        return advanced
+
+    def _read(self) -> list[Tensor]:
         """Read waiting prompts while there are rows for them and tokens left for this step.
 
         Those that are read to their end become the last rows; returns the logits of their first tokens. What cannot be
-        read is added to the events.
+        read has ended.
         """
         firsts: list[Tensor] = []
         decoder = self._loaded.decoder
@@ -201,11 +198,13 @@ class TransformersEngine(Engine):
             except torch.AcceleratorError:
                 raise  # the device is in an unknown state: this process has to end
             except Exception as error:  # out of memory, or a fault in the model's code
-                events += self._blame(error)
+                self._blame(error)
                 continue
             left -= read
             firsts += logits
-            self._rows += self._reading[: len(logits)]
+            for answer in self._reading[: len(logits)]:
+                answer.row = len(self._rows)
+                self._rows.append(answer)
             del self._reading[: len(logits)]
         return firsts
 
@@ -215,12 +214,15 @@ class TransformersEngine(Engine):
         while self._waiting and len(self._rows) + len(self._reading) < self._slots:
             if self._reading and (self._alone or decoder.unread >= tokens):
                 return
+            if not self._waiting[0].prompt and not self._tokenise(self._waiting[0]):
+                self._waiting.popleft()
+                continue
             if not decoder.begin(self._waiting[0].prompt, self._waiting[0].limit):
                 return
             self._reading.append(self._waiting.popleft())
             self._alone = max(0, self._alone - 1)
 
-    def _blame(self, error: Exception) -> list[GenerationEvent]:
+    def _blame(self, error: Exception) -> None:
         """What could not be read ends with an error; where several were read at once, each is tried again alone."""
         for number in reversed(range(len(self._reading))):
             self._loaded.decoder.give_up(number)
@@ -228,57 +230,45 @@ class TransformersEngine(Engine):
         if len(failed) > 1:
             self._waiting.extendleft(reversed(failed))
             self._alone = len(failed)
-            return []
+            return
         log.warning("a prompt of %d tokens could not be read", len(failed[0].prompt), exc_info=error)
-        return [failed[0].event(finish="error", error=_sentence(error))]
+        self._ended.append(failed[0].event(finish="error", error=_sentence(error)))
 
-    def _grow(self, logits: Tensor, highest: list[float], likeliest: list[int]) -> list[GenerationEvent]:
-        """One token more for each row that was decoded."""
-        events: list[GenerationEvent] = []
-        now_s = time.monotonic()
-        for row in reversed(range(len(likeliest))):
-            answer = self._rows[row]
-            if not math.isfinite(highest[row]):
-                events += self._fail(row)
-            else:
-                token = likeliest[row] if answer.sampler.greedy else answer.sampler.choose(logits[row])
-                events += self._append(row, token, now_s)
-        return events
-
-    def _take(self, row: int, logits: Tensor) -> list[GenerationEvent]:
-        """The first token of a row."""
-        if not torch.isfinite(logits.amax()):
-            return self._fail(row)
-        return self._append(row, self._rows[row].sampler.choose(logits), time.monotonic())
-
-    def _append(self, row: int, token: int, now_s: float) -> list[GenerationEvent]:
-        """Add a token to a row's answer, and end it where the token or the limit says so."""
-        answer = self._rows[row]
+    def _append(self, answer: LocalAnswer, token: int) -> None:
+        """Add a token to an answer; it ends where the token or the limit says so."""
         if token in self._loaded.chat.stop_tokens:
-            self._release(row)
-            return [answer.end("stop")]
+            answer.finish = "stop"
+            return
         answer.tokens.append(token)
         if len(answer.tokens) >= answer.limit:
-            self._release(row)
-            return [answer.end("length")]
-        if now_s < answer.tell_at_s:
-            return []
-        text = answer.tell()
-        answer.tell_at_s = now_s + TELL_INTERVAL_S if text else now_s
-        return [answer.event(text)] if text else []
+            answer.finish = "length"
 
-    def _fail(self, row: int) -> list[GenerationEvent]:
-        answer = self._rows[row]
-        self._release(row)
-        return [answer.event(finish="error", error="the model's numbers went out of range on this prompt")]
+    def _release(self, answer: LocalAnswer) -> None:
+        """Take an answer's row away; the last one takes its number, as in the decoder."""
+        self._loaded.decoder.release(answer.row)
+        last = self._rows.pop()
+        if last is not answer:
+            self._rows[answer.row] = last
+            last.row = answer.row
+        answer.row = NO_ROW
 
-    def _release(self, row: int) -> None:
-        self._loaded.decoder.release(row)
-        self._rows[row] = self._rows[-1]
-        self._rows.pop()
+    def _tokenise(self, answer: LocalAnswer) -> bool:
+        """Put a prompt into the model's form; False where it has ended because that cannot be, or is too long.
 
-    def _refuse(self, request: GenerationRequest, sentence: str) -> None:
-        self._ended.append(GenerationEvent(request.id, finish="error", error=sentence))
+        Not done in `add`: when many come at once, the first is read while the others' tokens are being found.
+        """
+        try:
+            answer.prompt = self._loaded.chat.tokens(answer.request.turns)
+        except Exception as error:  # a template or tokenizer of any model; this request alone is at fault
+            log.exception("a prompt could not be put into the model's form")
+            sentence = f"the prompt cannot be put into the model's form ({type(error).__name__})"
+            self._ended.append(answer.event(finish="error", error=sentence))
+            return False
+        if len(answer.prompt) > self.max_prompt_tokens:
+            sentence = f"the prompt has {len(answer.prompt)} tokens and the engine takes {self.max_prompt_tokens}"
+            self._ended.append(answer.event(finish="too_long", error=sentence))
+            return False
+        return True
 
 
 def _sentence(error: Exception) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -11,14 +12,15 @@ from transformers import PreTrainedModel
 
 from workers.engine.engine import ModelError
 from workers.engine.local.decoder import Decoder
-from workers.engine.local.paged import make_paged
+from workers.engine.local.hub_attention import find_flash_attention
+from workers.engine.local.paged_factory import make_paged
 from workers.engine.local.serial import SerialDecoder
 from workers.engine.local.slots import SlotDecoder
 
 log = logging.getLogger(__name__)
 
 # The long one is longer than a page of the paged decoder.
-SHORT_PROMPT, LONG_PROMPT, CHUNK, STEPS = 11, 77, 20, 2
+SHORT_PROMPT, LONG_PROMPT, CHUNK, STEPS = 11, 77, 20, 3
 # Of the largest logit. Rounding in float32 is far below; bfloat16 keeps 8 bits and layers add up.
 TOLERANCE = {torch.float32: 1e-3, torch.float16: 2e-2, torch.bfloat16: 1e-1}
 LOOSEST = max(TOLERANCE.values())
@@ -26,13 +28,10 @@ Make = Callable[[PreTrainedModel, int, int], Decoder]
 
 
 def choose_decoder(model: PreTrainedModel, slots: int, max_tokens: int) -> Decoder:
-    """The paged decoder on a GPU, else the slot decoder, else the serial one, which does whatever the model does."""
+    """The best decoder that fits; the serial one does whatever the model does."""
     sequences = _sequences(model, max_tokens)[:slots]
     expected = _run(SerialDecoder(model), sequences)
-    ways: list[tuple[str, Make]] = [("batched decoding", SlotDecoder)]
-    if model.device.type == "cuda":
-        ways.insert(0, ("a paged cache", make_paged))
-    for way, make in ways:
+    for way, make in ways_to_decode(model):
         decoder = None
         try:
             decoder = make(model, slots, max_tokens)
@@ -42,13 +41,23 @@ def choose_decoder(model: PreTrainedModel, slots: int, max_tokens: int) -> Decod
         except Exception as error:  # a model's own code may fail in any way with a cache that is not its own
             fault = f"{type(error).__name__}: {error}"
         if not fault and decoder is not None:
-            log.info("%s is decoded by %s", type(model).__name__, decoder.name)
+            log.info("%s is decoded by %s, attention by %s", type(model).__name__, decoder.name, decoder.attention)
             return decoder
         if decoder is not None:
             decoder.restore()
         log.warning("%s does not fit %s: %s", type(model).__name__, way, fault)
     log.warning("answers are made one token after another for each question, slowly")
     return SerialDecoder(model)
+
+
+def ways_to_decode(model: PreTrainedModel) -> list[tuple[str, Make]]:
+    """What to try for a model, the best first: a paged cache on a GPU, and slots."""
+    ways: list[tuple[str, Make]] = [("batched decoding", SlotDecoder)]
+    if model.device.type == "cuda":
+        ways.insert(0, ("a paged cache", make_paged))
+        if flash := find_flash_attention():
+            ways.insert(0, ("a paged cache with the hub's attention", partial(make_paged, flash=flash)))
+    return ways
 
 
 def _sequences(model: PreTrainedModel, max_tokens: int) -> list[list[int]]:
@@ -64,7 +73,10 @@ def _sequences(model: PreTrainedModel, max_tokens: int) -> list[list[int]]:
 
 
 def _run(decoder: Decoder, sequences: list[list[int]]) -> Tensor:
-    """Logits of all steps: the prompts read in chunks, then the same continuation decoded in one batch."""
+    """Logits of all steps: the prompts read in chunks, then the same continuation decoded in one batch.
+
+    The last step is the first sequence's alone: one row may be computed in a way of its own.
+    """
     read = []
     for sequence in sequences:
         decoder.begin(sequence[:-STEPS], STEPS)
@@ -73,10 +85,12 @@ def _run(decoder: Decoder, sequences: list[list[int]]) -> Tensor:
             logits = decoder.prefill(max(CHUNK, len(sequence) // 2))[1]
         read += logits
     steps = [torch.stack(read)]
-    steps += [decoder.decode([sequence[index - STEPS] for sequence in sequences]) for index in range(STEPS)]
-    for row in reversed(range(len(sequences))):
-        decoder.release(row)
-    return torch.stack(steps).float()
+    for place in range(-STEPS, 0):
+        while place == -1 and decoder.rows > 1:
+            decoder.release(decoder.rows - 1)
+        steps.append(decoder.decode([sequence[place] for sequence in sequences[: decoder.rows]]))
+    decoder.release(0)
+    return torch.cat(steps).float()
 
 
 def _difference(got: Tensor, expected: Tensor, tolerance: float) -> str:

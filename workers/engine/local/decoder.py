@@ -14,8 +14,10 @@ class Decoder(ABC):
     """Holds the running sequences as rows 0 to `rows - 1`, and prompts that are being read."""
 
     name: str
+    attention: str  # whose attention it uses, in words
     rows: int = 0
     prefill_tokens: int = 512  # that are read between two steps of the growing answers
+    runs_ahead: bool = False  # whether it returns before it has computed, so that other work can be done meanwhile
 
     @abstractmethod
     def begin(self, prompt: list[int], max_new_tokens: int) -> bool:

@@ -70,11 +70,12 @@ class DenseModel:
         fused = self._kernels
         x = self._embeddings[tokens]
         residual = torch.empty_like(x)
+        multiply, multiply_and_gate = self._products(len(tokens))
         for number, layer in enumerate(self._layers):
             x = fused.add_rms_norm(x, residual, layer.norm, self._eps, add=number > 0)
-            x = linear(attend(number, linear(x, layer.qkv, layer.qkv_bias)), layer.out, layer.out_bias)
+            x = multiply(attend(number, multiply(x, layer.qkv, layer.qkv_bias)), layer.out, layer.out_bias)
             x = fused.add_rms_norm(x, residual, layer.mlp_norm, self._eps, add=True)
-            x = linear(fused.silu_and_multiply(linear(x, layer.gate_up)), layer.down)
+            x = multiply(multiply_and_gate(x, layer.gate_up), layer.down)
         states: Tensor = fused.add_rms_norm(x, residual, self._norm, self._eps, add=True)
         return states
 
@@ -84,7 +85,13 @@ class DenseModel:
 
     def logits(self, states: Tensor) -> Tensor:
         """From states [rows, hidden size] to logits [rows, vocabulary]."""
-        return linear(states, self._head)
+        return self._products(len(states))[0](states, self._head)
+
+    def _products(self, rows: int) -> tuple[Callable[..., Tensor], Callable[[Tensor, Tensor], Tensor]]:
+        """What multiplies so many rows by weights, and what does it with gate and up."""
+        if rows == 1:
+            return self._kernels.multiply_row, self._kernels.multiply_and_gate_row
+        return linear, lambda x, weight: self._kernels.silu_and_multiply(linear(x, weight))
 
 
 def refuse_other_shapes(model: PreTrainedModel) -> None:

@@ -12,7 +12,13 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from workers.engine.local.one_row import multiply_and_gate_row as multiply_and_gate_row
+from workers.engine.local.one_row import multiply_row as multiply_row
+
+ATTENTION = "torch's flash attention and a paged kernel"
 PAGE_TOKENS = 64
+# Heads that one program turns.
+TURNED_HEADS = 4
 # `tl.dot` wants 16 rows at least.
 LEAST_DOT_ROWS = 16
 
@@ -68,41 +74,40 @@ def silu_and_multiply(gate_up: Tensor) -> Tensor:
 @triton.jit
 def _rotate_and_store(
     qkv, positions, slots, cosines, sines, keys, values, query_norm, key_norm, eps,
-    HEADS: tl.constexpr, KEY_HEADS: tl.constexpr, SIZE: tl.constexpr, NORM: tl.constexpr,
+    HEADS: tl.constexpr, KEY_HEADS: tl.constexpr, SIZE: tl.constexpr, NORM: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     token = tl.program_id(0).to(tl.int64)
-    head = tl.program_id(1)
     position = tl.load(positions + token)
     if position < 0:  # a row that only fills up the batch
         return
     HALF: tl.constexpr = SIZE // 2
-    half = tl.arange(0, HALF)
-    source = qkv + token * (HEADS + 2 * KEY_HEADS) * SIZE + head * SIZE
-    first = tl.load(source + half).to(tl.float32)
-    second = tl.load(source + HALF + half).to(tl.float32)
-    slot = tl.load(slots + token).to(tl.int64)
-    if head >= HEADS + KEY_HEADS:
-        target = values + (slot * KEY_HEADS + head - HEADS - KEY_HEADS) * SIZE
-        tl.store(target + half, first.to(values.dtype.element_ty))
-        tl.store(target + HALF + half, second.to(values.dtype.element_ty))
-    else:
-        if NORM:
-            scale = 1 / tl.sqrt((tl.sum(first * first, 0) + tl.sum(second * second, 0)) / SIZE + eps)
-            weight = query_norm
-            if head >= HEADS:
-                weight = key_norm
-            first = first * scale * tl.load(weight + half).to(tl.float32)
-            second = second * scale * tl.load(weight + HALF + half).to(tl.float32)
-        cosine = tl.load(cosines + position * HALF + half)
-        sine = tl.load(sines + position * HALF + half)
-        turned_first = (first * cosine - second * sine).to(qkv.dtype.element_ty)
-        turned_second = (second * cosine + first * sine).to(qkv.dtype.element_ty)
-        tl.store(source + half, turned_first)
-        tl.store(source + HALF + half, turned_second)
-        if head >= HEADS:
-            target = keys + (slot * KEY_HEADS + head - HEADS) * SIZE
-            tl.store(target + half, turned_first)
-            tl.store(target + HALF + half, turned_second)
+    half = tl.arange(0, HALF)[None, :]
+    head = (tl.program_id(1) * BLOCK + tl.arange(0, BLOCK))[:, None]
+    turns = head < HEADS + KEY_HEADS
+    is_key = turns & (head >= HEADS)
+    is_value = (head >= HEADS + KEY_HEADS) & (head < HEADS + 2 * KEY_HEADS)
+    source = qkv + (token * (HEADS + 2 * KEY_HEADS) + head) * SIZE + half
+    first = tl.load(source, mask=turns | is_value, other=0.0).to(tl.float32)
+    second = tl.load(source + HALF, mask=turns | is_value, other=0.0).to(tl.float32)
+    slot = tl.load(slots + token).to(tl.int64) * KEY_HEADS
+    value = values + (slot + head - HEADS - KEY_HEADS) * SIZE + half
+    tl.store(value, first.to(values.dtype.element_ty), mask=is_value)
+    tl.store(value + HALF, second.to(values.dtype.element_ty), mask=is_value)
+    if NORM:
+        squares = tl.sum(first * first, 1) + tl.sum(second * second, 1)
+        scale = 1 / tl.sqrt(squares / SIZE + eps)[:, None]
+        first *= scale * tl.where(is_key, tl.load(key_norm + half), tl.load(query_norm + half)).to(tl.float32)
+        other_half = tl.where(is_key, tl.load(key_norm + HALF + half), tl.load(query_norm + HALF + half))
+        second *= scale * other_half.to(tl.float32)
+    cosine = tl.load(cosines + position * HALF + half)
+    sine = tl.load(sines + position * HALF + half)
+    turned_first = (first * cosine - second * sine).to(qkv.dtype.element_ty)
+    turned_second = (second * cosine + first * sine).to(qkv.dtype.element_ty)
+    tl.store(source, turned_first, mask=turns)
+    tl.store(source + HALF, turned_second, mask=turns)
+    key = keys + (slot + head - HEADS) * SIZE + half
+    tl.store(key, turned_first, mask=is_key)
+    tl.store(key + HALF, turned_second, mask=is_key)
 
 
 def rotate_and_store(
@@ -125,9 +130,9 @@ def rotate_and_store(
     key_heads, size = keys.shape[2:]
     heads = qkv.shape[1] // size - 2 * key_heads
     query_norm, key_norm, eps = norms or (qkv, qkv, 0.0)
-    _rotate_and_store[(qkv.shape[0], heads + 2 * key_heads)](
+    _rotate_and_store[(qkv.shape[0], triton.cdiv(heads + 2 * key_heads, TURNED_HEADS))](
         qkv, positions, slots, cosines, sines, keys, values, query_norm, key_norm, eps,
-        HEADS=heads, KEY_HEADS=key_heads, SIZE=size, NORM=norms is not None, num_warps=1,
+        HEADS=heads, KEY_HEADS=key_heads, SIZE=size, NORM=norms is not None, BLOCK=TURNED_HEADS, num_warps=1,
     )  # fmt: skip
 
 

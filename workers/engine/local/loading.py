@@ -65,7 +65,7 @@ def load_model(settings: EngineSettings, models_folder: Path, slots: int, progre
     decoder = choose_decoder(model, slots, max_tokens)
     in_8_bits = round_where_wanted(model, settings.dtype, device)
     dtype_name = "int8" if in_8_bits else str(dtype).removeprefix("torch.")
-    about = {"device": str(device), "dtype": dtype_name, "decoder": decoder.name}
+    about = {"device": str(device), "dtype": dtype_name, "decoder": decoder.name, "attention": decoder.attention}
     if device.type == "cpu":
         about["threads"] = str(threads)
     return LoadedModel(decoder, chat, tokenizer.backend_tokenizer, max_prompt_tokens, settings.max_new_tokens, about)

@@ -17,22 +17,15 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from workers.engine.engine import ModelError
 from workers.engine.local.decoder import Decoder
-from workers.engine.local.dense import Attend, DenseModel, refuse_other_shapes
+from workers.engine.local.dense import Attend, DenseModel
 from workers.engine.local.pages import Held, Pages
-from workers.engine.local.slots import UnfitModelError
 
 FIRST_SIZES = (1, 2, 4, 8, 16, 24, 32, 48, 64)
 LATER_SIZES_APART = 32
 # Programs that keep a GPU of some hundred processors busy; fewer rows read their sequences in several parts.
 ENOUGH_PROGRAMS = 256
 MOST_SPLITS = 16
-HEAD_SIZES = (16, 32, 64, 128, 256)  # Triton's blocks are powers of two
-# Of the memory that the weights leave; the rest is for one forward and the recorded graphs.
-MEMORY_SHARE = 0.85
-# Pages beyond those of all rows, for beginnings of prompts that nobody holds at the moment.
-KNOWN_SHARE = 0.25
 TOKEN, POSITION, FIRST_PAGE = 0, 1, 2  # columns of a row's numbers
 
 
@@ -50,12 +43,14 @@ class PagedDecoder(Decoder):
 
     name = "paged"
     prefill_tokens = 2048
+    runs_ahead = True
 
     def __init__(
         self, model: PreTrainedModel, slots: int, max_tokens: int, page_count: int, kernels: Any, *, graphs: bool = True
     ) -> None:
         self._dense = DenseModel(model, max_tokens, kernels)
         self._kernels = kernels
+        self.attention: str = kernels.ATTENTION
         self._pages = Pages(page_count, kernels.PAGE_TOKENS)
         self._max_tokens = max_tokens
         device, dtype = self._dense.device, self._dense.dtype
@@ -112,7 +107,7 @@ class PagedDecoder(Decoder):
         done = [index for index, (one, _, end) in enumerate(pieces) if end == len(one.tokens)]
         if not done:
             return max_tokens - left, []
-        logits = self._dense.logits(states[lasts[done].tolist()])
+        logits = self._dense.logits(states[self._on_device(lasts[done])])
         for index in done:
             self._append_row(pieces[index][0])
         return max_tokens - left, list(logits)
@@ -226,11 +221,8 @@ class PagedDecoder(Decoder):
         ends = np.zeros((2, len(pieces) + 1), np.int32)
         ends[:, 1:] = np.cumsum(counts, 1)
 
-        def on_device(numbers: np.ndarray[Any, Any]) -> Tensor:
-            return torch.from_numpy(numbers).to(self._dense.device, non_blocking=True)
-
-        own_positions, own_slots, own_ends = on_device(positions.astype(np.int32)), on_device(slots), on_device(ends)
-        gathered = on_device(np.concatenate(places)) if any(start for _, start, _ in pieces) else None
+        own_positions, own_slots, own_ends = map(self._on_device, (positions.astype(np.int32), slots, ends))
+        gathered = self._on_device(np.concatenate(places)) if any(start for _, start, _ in pieces) else None
         longest = (max(counts[0]), max(counts[1]))
 
         def attend(layer: int, qkv: Tensor) -> Tensor:
@@ -242,44 +234,20 @@ class PagedDecoder(Decoder):
             return out
 
         tokens = np.concatenate([np.asarray(one.tokens[start:end]) for one, start, end in pieces])
-        return on_device(tokens), attend
+        return self._on_device(tokens), attend
+
+    def _on_device(self, numbers: np.ndarray[Any, Any]) -> Tensor:
+        """A copy on the GPU, by way of pinned memory: from any other, the GPU's earlier work would be waited for."""
+        host = torch.from_numpy(numbers)
+        if self._dense.device.type == "cuda":
+            host = host.pin_memory()
+        return host.to(self._dense.device, non_blocking=True)
 
     def _split(self, qkv: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         dense = self._dense
         heads = qkv.view(len(qkv), -1, dense.head_size)
         keys_end = dense.head_count + dense.key_head_count
         return heads[:, : dense.head_count], heads[:, dense.head_count : keys_end], heads[:, keys_end:]
-
-
-def make_paged(model: PreTrainedModel, slots: int, max_tokens: int) -> PagedDecoder:
-    """A paged decoder with pages for `slots` whole sequences, or for as many as the GPU's memory leaves room for.
-
-    Raises UnfitModelError for a model that it does not compute, and ModelError where not even one sequence has room.
-    """
-    refuse_other_shapes(model)
-    if model.dtype not in (torch.bfloat16, torch.float16):
-        raise UnfitModelError(f"flash attention does not take {model.dtype}")
-    try:
-        from workers.engine.local import kernels
-    except ImportError as error:
-        raise UnfitModelError(f"Triton is missing ({error})") from error
-    config = model.config
-    head_size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    if head_size not in HEAD_SIZES:
-        raise UnfitModelError(f"its heads have the size {head_size}")
-    page_bytes = (
-        2 * config.num_hidden_layers * kernels.PAGE_TOKENS * config.num_key_value_heads * head_size
-    ) * model.dtype.itemsize
-    torch.cuda.empty_cache()
-    room = int(torch.cuda.mem_get_info(model.device)[0] * MEMORY_SHARE) // page_bytes
-    pages_a_row = -(-max_tokens // kernels.PAGE_TOKENS)
-    if room < pages_a_row:
-        raise ModelError(
-            f"a sequence of {max_tokens} tokens needs {pages_a_row} pages of {page_bytes / 1e6:.1f} MB and {room} fit "
-            f"on the card: name a smaller model, or lower engine.max_prompt_tokens"
-        )
-    wanted = round(slots * pages_a_row * (1 + KNOWN_SHARE))
-    return PagedDecoder(model, slots, max_tokens, min(room, wanted), kernels)
 
 
 def _sizes(slots: int) -> Iterator[int]:

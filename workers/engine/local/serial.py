@@ -13,6 +13,7 @@ class SerialDecoder(Decoder):
     """Decodes each row by a forward of its own, as `generate` would."""
 
     name = "serial"
+    attention = "the model's own"
 
     def __init__(self, model: PreTrainedModel) -> None:
         self._model = model

@@ -24,6 +24,9 @@ from workers.engine.local.decoder import Decoder
 
 Pair = tuple[Tensor, Tensor]
 FIRST_ROOM_TOKENS = 256
+# So many tokens of a prompt look at a time on a CPU, at what stands before the last of them: that is little more than
+# half of the products, and their scores stay in the processor's cache.
+LOT_TOKENS = 64
 _numbers = itertools.count()
 # What modules hand on to their attention and what changes nothing there.
 HARMLESS = frozenset({"position_ids", "cache_position", "use_cache", "logits_to_keep", "is_causal"})
@@ -118,6 +121,7 @@ class SlotDecoder(Decoder):
     """Decodes up to `slots` rows of up to `max_tokens` tokens. Takes over the model's attention; one at a time."""
 
     name = "slots"
+    attention = "torch's SDPA"
 
     def __init__(self, model: PreTrainedModel, slots: int, max_tokens: int) -> None:
         if not getattr(model, "_supports_attention_backend", False):
@@ -225,15 +229,18 @@ class SlotDecoder(Decoder):
             query = query.view(rows, key_heads, heads // key_heads, size)
             out = scaled_dot_product_attention(query, key, value, mask, scale=scaling)
             return out.reshape(rows, 1, heads, value.shape[3]), None
-        groups = heads // key_heads
-        out = scaled_dot_product_attention(
-            query,
-            key.repeat_interleave(groups, 1),
-            value.repeat_interleave(groups, 1),
-            mask,
-            is_causal=mask is None,
-            scale=scaling,
-        )
+        key, value = (one.repeat_interleave(heads // key_heads, 1) for one in (key, value))
+        if mask is None:
+            out = scaled_dot_product_attention(query, key, value, is_causal=True, scale=scaling)
+        else:
+            lot = LOT_TOKENS if query.device.type == "cpu" else count
+            out = torch.cat(
+                [
+                    _attend_lot(query, key, value, mask, (start, min(count, start + lot)), scaling)
+                    for start in range(0, count, lot)
+                ],
+                2,
+            )
         return out.transpose(1, 2), None
 
     def _mask(self, count: int, end: int, window: int | None, device: torch.device) -> Tensor | None:
@@ -243,7 +250,8 @@ class SlotDecoder(Decoder):
         """
         if window not in self._masks:
             cache = self._cache
-            if cache.reading and cache.read == 0 and count > 1 and (window is None or count <= window):
+            from_start = cache.reading and cache.read == 0 and (window is None or count <= window)
+            if from_start and count > 1 and (count <= LOT_TOKENS or device.type != "cpu"):
                 self._masks[window] = None
             else:
                 if cache.reading:
@@ -256,6 +264,17 @@ class SlotDecoder(Decoder):
                     mask &= seen > own - window
                 self._masks[window] = mask
         return self._masks[window]
+
+
+def _attend_lot(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor, lot: tuple[int, int], scale: float | None
+) -> Tensor:
+    """The attention of a lot of the new tokens, which are the last of those that key and value stand for."""
+    start, end = lot
+    seen = key.shape[2] - query.shape[2] + end
+    return scaled_dot_product_attention(
+        query[:, :, start:end], key[:, :, :seen], value[:, :, :seen], mask[:, :, start:end, :seen], scale=scale
+    )
 
 
 def _common(one: list[int], other: list[int]) -> int:

@@ -7,6 +7,7 @@ import itertools
 import torch
 from torch import Tensor
 
+ATTENTION = "plain torch"
 PAGE_TOKENS = 8
 
 
@@ -19,6 +20,14 @@ def add_rms_norm(x: Tensor, residual: Tensor, weight: Tensor, eps: float, *, add
 def silu_and_multiply(gate_up: Tensor) -> Tensor:
     gate, up = gate_up.chunk(2, -1)
     return torch.nn.functional.silu(gate) * up
+
+
+def multiply_row(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    return torch.nn.functional.linear(x, weight, bias)
+
+
+def multiply_and_gate_row(x: Tensor, weight: Tensor) -> Tensor:
+    return silu_and_multiply(x @ weight.T)
 
 
 def rotate_and_store(
