@@ -18,6 +18,7 @@ from tests.valkey import ValkeyServer
 
 # What takes a minute is begun first, or the last of several test processes ends a minute after the others.
 LONGEST_FIRST = (
+    "test_engines.py",
     "test_smollm2.py",
     "test_stack.py",
     "test_run.py",

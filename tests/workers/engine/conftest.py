@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from config.settings import EngineSettings
+from tests.workers.engine.tiny_models import make_model
+from tests.workers.engine.transformers_server import TransformersServer
 from workers.engine.engine import ChatTurn, GenerationRequest
 from workers.engine.supervisor import EngineSupervisor
 
@@ -43,6 +45,14 @@ def engine_settings(**changes: object) -> EngineSettings:
 def request(text: str, *, id: str = "q", max_new_tokens: int = 200, **more: float) -> GenerationRequest:  # noqa: A002
     """A request with one user turn."""
     return GenerationRequest(id, (ChatTurn("user", text),), max_new_tokens, **more)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="session")
+def transformers_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TransformersServer]:
+    """A remote server of others, which takes its time to start."""
+    server = TransformersServer(make_model(tmp_path_factory.mktemp("served") / "model"))
+    yield server
+    server.stop()
 
 
 @pytest.fixture

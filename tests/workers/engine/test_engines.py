@@ -6,15 +6,20 @@ from pathlib import Path
 
 import pytest
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from tests.fakes.openai.server import KEY, MODEL, OpenAIServer
 from tests.workers.engine.conftest import engine_settings, request
+from tests.workers.engine.local import plain_kernels
 from tests.workers.engine.tiny_models import make_model
 from workers.engine.engine import ChatTurn, Engine, GenerationEvent, GenerationRequest
 from workers.engine.engines.echo import EchoEngine
 from workers.engine.engines.openai import OpenAIEngine
 from workers.engine.engines.transformers import TransformersEngine
+from workers.engine.local import check
+from workers.engine.local.paged import PagedDecoder
 
+pytestmark = pytest.mark.timeout(300)  # `transformers serve` takes its time to start
 MakeEngine = Callable[..., Engine]
 TEXTS = [
     "the quick brown fox jumps over the lazy dog again and again",
@@ -40,31 +45,57 @@ def server() -> Iterator[OpenAIServer]:
     server.stop()
 
 
-@pytest.fixture(params=["echo", "slots", "serial", "openai"])
+@pytest.fixture(params=["echo", "slots", "paged", "serial", "openai", "served"])
+def kind(request: pytest.FixtureRequest) -> str:
+    """Echo, transformers with one of the ways of decoding, or a remote server: a fake one, or `transformers serve`."""
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
 def make_engine(
-    request: pytest.FixtureRequest, model_folders: dict[str, Path], server: OpenAIServer, tmp_path: Path
+    kind: str,
+    request: pytest.FixtureRequest,
+    model_folders: dict[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[MakeEngine]:
-    """Builds loaded engines of one kind: echo, transformers with one of the ways of decoding, or a remote server."""
+    """Builds loaded engines of one kind."""
     engines: list[Engine] = []
+    remote: dict[str, object] = {}
+    if kind == "openai":
+        server = request.getfixturevalue("server")
+        remote = {"remote_urls": [server.url], "remote_key": KEY, "remote_model": MODEL}
+    elif kind == "served":
+        server = request.getfixturevalue("transformers_server")
+        remote = {"remote_urls": [server.url], "remote_model": server.model}
+    elif kind == "paged":
+        monkeypatch.setattr(check, "ways_to_decode", lambda model: [("a paged cache", _paged)])
 
     def make(*, slots: int = 4, **changes: object) -> Engine:
         engine: Engine
-        if request.param == "echo":
+        if kind == "echo":
             engine = EchoEngine(engine_settings(**changes), tmp_path, slots)
-        elif request.param == "openai":
-            remote: dict[str, object] = {"remote_urls": [server.url], "remote_key": KEY, "remote_model": MODEL}
+        elif remote:
             engine = OpenAIEngine(engine_settings(kind="openai", **remote, **changes), tmp_path, slots)
         else:
-            settings = engine_settings(kind="transformers", model=str(model_folders[request.param]), **changes)
+            folder = model_folders["serial" if kind == "serial" else "slots"]
+            settings = engine_settings(kind="transformers", model=str(folder), **changes)
             engine = TransformersEngine(settings, tmp_path, slots)
         engine.load(lambda what, share: None)
-        assert engine.about.get("decoder", request.param) == request.param
+        assert engine.about.get("decoder", kind) == kind
         engines.append(engine)
         return engine
 
     yield make
     for engine in engines:
         engine.close()
+
+
+def _paged(model: PreTrainedModel, slots: int, max_tokens: int) -> PagedDecoder:
+    """The decoder of GPUs, with its kernels in plain torch."""
+    pages = slots * -(-max_tokens // plain_kernels.PAGE_TOKENS)
+    return PagedDecoder(model, slots, max_tokens, pages, plain_kernels)
 
 
 def run(engine: Engine, *requests: GenerationRequest) -> dict[str, list[GenerationEvent]]:
@@ -266,21 +297,21 @@ def test_random_neighbours_of_bad_requests(make_engine: MakeEngine) -> None:
             assert [event.finish for event in events[one]] == ["error" if one.startswith("empty") else "too_long"]
 
 
-def test_a_seed_repeats_an_answer(make_engine: MakeEngine) -> None:
+def test_a_seed_repeats_an_answer(make_engine: MakeEngine, kind: str) -> None:
     """With a temperature the same seed gives the same answer, alone and beside others; another may give another."""
     engine = make_engine()
     asked = [request(TEXTS[0], id=str(n), max_new_tokens=9, temperature=0.9, seed=n % 4) for n in range(8)]
     alone = {one.id: text(run(engine, one)[one.id]) for one in asked}
     assert {one: text(events) for one, events in run(engine, *asked).items()} == alone
     assert all(alone[str(n)] == alone[str(n + 4)] for n in range(4))
-    assert isinstance(engine, EchoEngine) or len(set(alone.values())) > 1
+    if kind not in ("echo", "served"):  # which know no chance: the one has no choice, the other takes no temperature
+        assert len(set(alone.values())) > 1
 
 
+@pytest.mark.parametrize("kind", ["slots", "paged", "serial", "openai"], indirect=True)
 def test_a_failure_in_the_middle_harms_no_other(make_engine: MakeEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     """An answer that fails after it has begun ends with a sentence; its neighbours' are as without it."""
     engine = make_engine(slots=3)
-    if isinstance(engine, EchoEngine):
-        pytest.skip("echo has nothing that could fail in the middle")
     alone = {one: text(run(engine, request(one, id=one, max_new_tokens=9))[one]) for one in TEXTS[:2]}
     failing = request("one two three fault:cut", id="failing", max_new_tokens=100)
     engine.add(failing)

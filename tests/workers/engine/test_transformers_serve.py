@@ -1,71 +1,25 @@
 """The engine of remote servers against one that others wrote: `transformers serve`, with a tiny model."""
 
-import os
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.workers.engine.conftest import engine_settings, request
-from tests.workers.engine.tiny_models import make_model
+from tests.workers.engine.transformers_server import TransformersServer
 from workers.engine.engine import GenerationEvent, GenerationRequest
 from workers.engine.engines.openai import OpenAIEngine
 from workers.engine.engines.transformers import TransformersEngine
 
-START_TIMEOUT_S = 100.0
-
-
-@pytest.fixture(scope="module")
-def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The model that is served."""
-    return make_model(tmp_path_factory.mktemp("served") / "model")
-
-
-@pytest.fixture(scope="module")
-def url(model_folder: Path) -> Iterator[str]:
-    """The address of a running server."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    log = model_folder.parent / "log"
-    arguments = ["serve", str(model_folder), "--host", "127.0.0.1", "--port", str(port), "--device", "cpu"]
-    with log.open("w") as out:
-        server = subprocess.Popen(
-            [sys.executable, "-c", "from transformers.cli.transformers import main; main()", *arguments],
-            env={**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(model_folder.parent)},
-            stdout=out,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        end_s = time.monotonic() + START_TIMEOUT_S
-        while not _answers(f"http://127.0.0.1:{port}/health"):
-            assert server.poll() is None, log.read_text()
-            assert time.monotonic() < end_s, log.read_text()
-            time.sleep(0.1)
-        yield f"http://127.0.0.1:{port}/v1"
-    finally:
-        server.kill()
-        server.wait()
-
-
-def _answers(address: str) -> bool:
-    try:
-        with urllib.request.urlopen(address, timeout=5):  # noqa: S310 -- an address of ours
-            return True
-    except (urllib.error.URLError, OSError):
-        return False
+pytestmark = pytest.mark.timeout(300)  # the server takes its time to start
 
 
 @pytest.fixture
-def engine(url: str, model_folder: Path, tmp_path: Path) -> Iterator[OpenAIEngine]:
+def engine(transformers_server: TransformersServer, tmp_path: Path) -> Iterator[OpenAIEngine]:
     """The engine, loaded."""
-    settings = engine_settings(kind="openai", remote_urls=[url], remote_model=str(model_folder))
+    settings = engine_settings(
+        kind="openai", remote_urls=[transformers_server.url], remote_model=transformers_server.model
+    )
     engine = OpenAIEngine(settings, tmp_path, 4)
     engine.load(lambda what, share: None)
     yield engine
@@ -82,10 +36,12 @@ def run(engine: OpenAIEngine | TransformersEngine, *requests: GenerationRequest)
     return events
 
 
-def test_answers_as_the_model_does_here(engine: OpenAIEngine, model_folder: Path, tmp_path: Path) -> None:
+def test_answers_as_the_model_does_here(
+    engine: OpenAIEngine, transformers_server: TransformersServer, tmp_path: Path
+) -> None:
     """The server's greedy answers, several at once, are those of the same model in this process."""
     asked = [request(words, id=words, max_new_tokens=12) for words in ("the red fox", "where is it", "one two three")]
-    local = TransformersEngine(engine_settings(kind="transformers", model=str(model_folder)), tmp_path, 4)
+    local = TransformersEngine(engine_settings(kind="transformers", model=transformers_server.model), tmp_path, 4)
     local.load(lambda what, share: None)
     expected = run(local, *asked)
     for one, events in run(engine, *asked).items():
