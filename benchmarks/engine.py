@@ -1,7 +1,7 @@
 """How fast the engine answers: many questions at once, one after another, first text, start-up and memory.
 
-``python -m benchmarks.engine``: the engine in float32 and int8 beside `generate` of transformers and its
-continuous batching, on the same prompts.
+``python -m benchmarks.engine``: the engine in float32 and int8 beside `generate` of transformers, its continuous
+batching, and llama.cpp where that is installed (the extra `bench`), on the same prompts.
 Each subject runs in a process of its own, and they take turns. Answers are compared with those of `generate`.
 On a machine with a GPU it measures that instead, with another model and load: see `engine_gpu.py`.
 """
@@ -16,7 +16,7 @@ import resource
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,8 @@ from typing import Any
 import psutil
 from rich.progress import track
 
-from benchmarks import engine_gpu
+from benchmarks import engine_gpu, engine_llama
+from benchmarks.engine_subjects import MOST_NEW_TOKENS, BatchingSubject, EngineSubject, GenerateSubject
 from benchmarks.report import print_table, write_results
 from config.settings import EngineSettings, load_settings
 from workers.engine.engine import ChatTurn, GenerationRequest
@@ -33,10 +34,11 @@ from workers.engine.supervisor import EngineSupervisor
 
 GENERATE, FLOAT32, INT8 = "generate, float32", "engine, float32", "engine, int8"
 BATCHING = "continuous batching of transformers, float32"
-CACHE_PAGES = 512  # of 32 tokens: all questions of a round with their answers, three times over
 MANY, AT_ONCE = 16, 8
 RAG_PROMPT_WORDS, FIRST_TEXT_PROMPT_WORDS = 240, 370  # some 270 and 400 tokens in the chat template
-NEW_TOKENS = (16, 96)
+NEW_TOKENS = (16, MOST_NEW_TOKENS)
+LONG_PROMPT_WORDS, LONG_NEW_TOKENS = 1165, 80  # some 1,200 tokens
+QUEUED = 64  # that come at once where MANY grow at once
 ROUNDS = 3
 WORD_LIST = (
     "the a of to in and is for on with at by from as it that this be are was time year people way day man "
@@ -55,6 +57,8 @@ class Workload:
     many: tuple[GenerationRequest, ...]
     eight: tuple[GenerationRequest, ...]
     first_text: tuple[GenerationRequest, ...]
+    long: GenerationRequest
+    queued: tuple[GenerationRequest, ...]
 
 
 def make_workload(seed: int) -> Workload:
@@ -72,122 +76,20 @@ def make_workload(seed: int) -> Workload:
         tuple(ask(f"many-{n}", around(RAG_PROMPT_WORDS), chance.randint(*NEW_TOKENS)) for n in range(MANY)),
         tuple(ask(f"eight-{n}", around(RAG_PROMPT_WORDS), 55) for n in range(AT_ONCE)),
         tuple(ask(f"first-{n}", FIRST_TEXT_PROMPT_WORDS, 2) for n in range(3)),
+        ask("long", LONG_PROMPT_WORDS, LONG_NEW_TOKENS),
+        tuple(ask(f"queued-{n}", around(RAG_PROMPT_WORDS), chance.randint(*NEW_TOKENS)) for n in range(QUEUED)),
     )
 
 
 # --- in the process of a subject
 
-
-class Subject:
-    """The engine as it is, but for answers that go on to their full length."""
-
-    def __init__(self, settings: EngineSettings, models_folder: Path, slots: int) -> None:
-        from workers.engine.engines.transformers import TransformersEngine
-
-        self._engine = TransformersEngine(settings, models_folder, slots)
-        self._engine.load(lambda what, share: None)
-        assert self._engine._model is not None
-        self._engine._model.chat.stop_tokens = frozenset()
-
-    def answer(self, requests: Sequence[GenerationRequest]) -> tuple[float, list[float], list[str]]:
-        """Answer all at once: the time it took, the times to their first text, and the texts."""
-        texts = {request.id: "" for request in requests}
-        first_s: dict[str, float] = {}
-        started_s = time.perf_counter()
-        for request in requests:
-            self._engine.add(request)
-        while self._engine.busy:
-            for event in self._engine.step():
-                assert event.finish in (None, "length"), event
-                texts[event.id] += event.text
-                first_s.setdefault(event.id, time.perf_counter() - started_s)
-        return time.perf_counter() - started_s, list(first_s.values()), list(texts.values())
-
-
-class GenerateSubject:
-    """`generate` of transformers, one question after another."""
-
-    def __init__(self, settings: EngineSettings, models_folder: Path, slots: int) -> None:
-        import torch
-        from transformers import AutoModelForCausalLM, AutoTokenizer
-
-        from workers.engine.local.chat import ChatFormat
-        from workers.engine.local.loading import default_threads
-        from workers.engine.local.weights import find_weights
-
-        del slots
-        torch.set_num_threads(settings.threads or default_threads())
-        folder = find_weights(settings.model, models_folder, lambda what, share: None)
-        self._tokenizer = AutoTokenizer.from_pretrained(folder)
-        self._model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
-        self._chat = ChatFormat(self._tokenizer, self._model.generation_config, settings.model)
-        self._tensor = torch.tensor
-
-    def answer(self, requests: Sequence[GenerationRequest]) -> tuple[float, list[float], list[str]]:
-        """Answer one after another; a first text is there when its whole answer is."""
-        started_s = time.perf_counter()
-        ended_s, texts = [], []
-        for request in requests:
-            ids = self._tensor([self._chat.tokens(request.turns)])
-            output = self._model.generate(
-                ids,
-                attention_mask=ids.ne(-1),
-                max_new_tokens=request.max_new_tokens,
-                eos_token_id=None,
-                do_sample=False,
-                pad_token_id=0,
-            )
-            texts.append(self._tokenizer.decode(output[0, ids.shape[1] :], skip_special_tokens=True))
-            ended_s.append(time.perf_counter() - started_s)
-        return time.perf_counter() - started_s, ended_s, texts
-
-
-class BatchingSubject(GenerateSubject):
-    """The continuous batching of transformers as it comes, but for its memory: it would take most of the machine's."""
-
-    def answer(self, requests: Sequence[GenerationRequest]) -> tuple[float, list[float], list[str]]:
-        """Answer all at once."""
-        from transformers import ContinuousBatchingConfig, GenerationConfig
-
-        generation = GenerationConfig(max_new_tokens=NEW_TOKENS[1], do_sample=False, eos_token_id=-1, pad_token_id=0)
-        memory = ContinuousBatchingConfig(page_size=32, num_blocks=CACHE_PAGES, max_batch_tokens=512)
-        manager = self._model.init_continuous_batching(generation_config=generation, continuous_batching_config=memory)
-        manager.start()
-        first_s: dict[str, float] = {}
-        tokens: dict[str, list[int]] = {}
-        left = {request.id for request in requests}
-        started_s = time.perf_counter()
-        try:
-            for request in requests:
-                manager.add_request(
-                    self._chat.tokens(request.turns),
-                    request_id=request.id,
-                    max_new_tokens=request.max_new_tokens,
-                    streaming=True,
-                )
-            while left:
-                output = manager.get_result(timeout=600)
-                assert output is not None, "its thread has died"
-                assert not output.error, output.error
-                if output.generated_tokens:
-                    first_s.setdefault(output.request_id, time.perf_counter() - started_s)
-                tokens[output.request_id] = list(output.generated_tokens)
-                if output.is_finished():
-                    left.discard(output.request_id)
-            took_s = time.perf_counter() - started_s
-        finally:
-            manager.stop(block=True)  # its thread is no daemon
-        texts = [self._tokenizer.decode(tokens[request.id], skip_special_tokens=True) for request in requests]
-        return took_s, [first_s[request.id] for request in requests], texts
-
-
-_subjects: list[Subject | GenerateSubject] = []
+_subjects: list[Any] = []
 
 
 def prepare(kind: str, settings: EngineSettings, models_folder: Path) -> None:
     """Load the one subject of this process."""
-    makers: dict[str, Callable[..., Subject | GenerateSubject]] = {GENERATE: GenerateSubject, BATCHING: BatchingSubject}
-    _subjects.append(makers.get(kind, Subject)(settings, models_folder, MANY))
+    makers = {GENERATE: GenerateSubject, BATCHING: BatchingSubject, engine_llama.NAME: engine_llama.LlamaSubject}
+    _subjects.append(makers.get(kind, EngineSubject)(settings, models_folder, MANY))
 
 
 def measure(seed: int) -> dict[str, Any]:
@@ -195,18 +97,28 @@ def measure(seed: int) -> dict[str, Any]:
     (subject,) = _subjects
     work = make_workload(seed)
     many_s, first_s, texts = subject.answer(work.many)
-    return {
+    more = {"step_ms": statistics.median(subject.steps_s) * 1e3} if subject.steps_s else {}
+    if isinstance(subject, EngineSubject):
+        more["bound_s"] = subject.bound_s(work.many)
+    return more | {
         "many_s": many_s,
         "tokens_per_s": sum(one.max_new_tokens for one in work.many) / many_s,
         "first_text_p50_s": statistics.median(first_s),
         "first_text_max_s": max(first_s),
         "one_after_another_s": sum(subject.answer([one])[0] for one in work.eight),
         "at_once_s": subject.answer(work.eight)[0],
+        "long_alone_s": subject.answer([work.long])[0],
         "alone_first_text_s": min(subject.answer([one])[1][0] for one in work.first_text),
         "memory_mb": psutil.Process().memory_info().rss / 1e6,
         "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3,
         "texts": texts,
     }
+
+
+def measure_queued(seed: int) -> dict[str, float]:
+    """More at once than grow at once: the others wait."""
+    took_s, first_s, _ = _subjects[0].answer(make_workload(seed).queued)
+    return {"answers_per_s": QUEUED / took_s, "first_text_p50_s": statistics.median(first_s)}
 
 
 # --- in the main process
@@ -231,12 +143,16 @@ def measure_start(settings: EngineSettings, models_folder: Path) -> float:
 
 def measure_subjects(
     settings: EngineSettings, models_folder: Path, seeds: Sequence[int]
-) -> dict[str, list[dict[str, Any]]]:
-    """All rounds of all subjects, in turn, so that whatever else the machine does meets each of them."""
+) -> tuple[dict[str, list[dict[str, Any]]], dict[str, dict[str, float]]]:
+    """All rounds of all subjects, in turn, so that whatever else the machine does meets each of them.
+
+    And what the quick ones do with more questions at once than grow at once.
+    """
     spawn = multiprocessing.get_context("spawn")
     with contextlib.ExitStack() as stack:
         pools = {}
-        for kind in (GENERATE, BATCHING, FLOAT32, INT8):
+        llama = [engine_llama.NAME] if engine_llama.available() else []
+        for kind in (GENERATE, BATCHING, FLOAT32, INT8, *llama):
             own = settings.model_copy(update={"dtype": "int8" if kind == INT8 else "float32"})
             pool = ProcessPoolExecutor(1, spawn, initializer=prepare, initargs=(kind, own, models_folder))
             pools[kind] = stack.enter_context(pool)
@@ -244,7 +160,8 @@ def measure_subjects(
         for seed in track(seeds, description="measuring"):
             for kind, pool in pools.items():
                 rounds[kind].append(pool.submit(measure, seed).result())
-    return rounds
+        queued = {kind: pools[kind].submit(measure_queued, seeds[0]).result() for kind in (INT8, *llama)}
+    return rounds, queued
 
 
 def median_of(rounds: Sequence[dict[str, Any]], generated: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -262,18 +179,30 @@ def same_answers(one: Sequence[Sequence[str]], other: Sequence[Sequence[str]]) -
     return f"{sum(mine == theirs for mine, theirs in pairs)}/{len(pairs)}"
 
 
-def report(results: dict[str, dict[str, Any]], starts: dict[str, float]) -> None:
+def report(results: dict[str, dict[str, Any]], queued: dict[str, dict[str, float]], starts: dict[str, float]) -> None:
     """Print the tables."""
     base = results[GENERATE]
     print_table(
         f"{MANY} questions at once, some 270 tokens of prompt and 55 of answer each",
-        ["", "seconds", "tokens/s", "× generate", "first text p50 s", "max s", "as generate's"],
+        [
+            "",
+            "seconds",
+            "tokens/s",
+            "× generate",
+            "of the bound",
+            "a step ms",
+            "first text p50 s",
+            "max s",
+            "as generate's",
+        ],
         [
             [
                 kind,
                 one["many_s"],
                 one["tokens_per_s"],
                 base["many_s"] / one["many_s"],
+                f"{one['bound_s'] / one['many_s']:.2f}" if "bound_s" in one else "",
+                one.get("step_ms", ""),
                 one["first_text_p50_s"],
                 one["first_text_max_s"],
                 one["same_as_generate"],
@@ -283,18 +212,32 @@ def report(results: dict[str, dict[str, Any]], starts: dict[str, float]) -> None
     )
     print_table(
         "a few",
-        ["", "8 one after another s", "8 at once s", "400-token prompt: first text s", "memory MB", "peak MB"],
+        [
+            "",
+            "8 one after another s",
+            "8 at once s",
+            "1,200 tokens + 80 alone s",
+            "400 tokens: first text s",
+            "MB",
+            "peak MB",
+        ],
         [
             [
                 kind,
                 one["one_after_another_s"],
                 one["at_once_s"],
+                one["long_alone_s"],
                 one["alone_first_text_s"],
                 one["memory_mb"],
                 one["peak_memory_mb"],
             ]
             for kind, one in results.items()
         ],
+    )
+    print_table(
+        f"{QUEUED} questions at once, {MANY} growing",
+        ["", "answers/s", "first text p50 s"],
+        [[kind, one["answers_per_s"], one["first_text_p50_s"]] for kind, one in queued.items()],
     )
     print_table("start", ["", "seconds to ready"], [[name, took_s] for name, took_s in starts.items()])
 
@@ -323,10 +266,13 @@ def main() -> None:
             "first of all, unpacks the model": measure_start(base, models_folder),
             "later": min(measure_start(base, models_folder) for _ in range(2)),
         }
-        rounds = measure_subjects(base, models_folder, seeds)
+        rounds, queued = measure_subjects(base, models_folder, seeds)
     results = {kind: median_of(own, rounds[GENERATE]) for kind, own in rounds.items()}
-    report(results, starts)
-    write_results(wanted.name, {"model": wanted.model, "threads": wanted.threads, "starts": starts, **results})
+    report(results, queued, starts)
+    write_results(
+        wanted.name,
+        {"model": wanted.model, "threads": wanted.threads, "starts": starts, **results, "queued": queued},
+    )
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from typing import Any
 
 from rich.progress import track
 
+from benchmarks.engine_bound import gpu_bound, measure_gpu
 from benchmarks.report import print_table, write_results
 from config.settings import load_settings
 from workers.engine.engine import ChatTurn, GenerationRequest
@@ -47,6 +48,7 @@ class Figures:
     tokens_per_s: float
     first_text_p50_s: float
     first_text_p99_s: float
+    step_p50_ms: float = 0.0  # of steps that read no prompt; 0 where they are not told
 
 
 def make_model(shape: dict[str, Any]) -> Any:
@@ -121,6 +123,7 @@ class EngineSubject:
         torch.cuda.synchronize()
         self.start_s = time.perf_counter() - started_s
         self.chat = chat
+        self.steps_s: list[float] = []  # of the last round's steps that read no prompt
 
     def answer(self, requests: Sequence[GenerationRequest]) -> tuple[float, list[float], dict[str, list[int]]]:
         """Answer all, which come at once: the time it took, the times to first texts, and the tokens."""
@@ -130,8 +133,13 @@ class EngineSubject:
         for request in requests:
             self._engine.add(request)
         kept = {answer.request.id: answer for answer in self._engine._waiting}
+        self.steps_s = []
         while self._engine.busy:
-            for event in self._engine.step():
+            reads, began_s = bool(self._engine._waiting or self._engine._reading), time.perf_counter()
+            events = self._engine.step()
+            if not reads:
+                self.steps_s.append(time.perf_counter() - began_s)
+            for event in events:
                 assert event.finish in (None, "length"), event
                 first_s.setdefault(event.id, time.perf_counter() - started_s)
         took_s = time.perf_counter() - started_s
@@ -140,11 +148,15 @@ class EngineSubject:
         return took_s, list(first_s.values()), answers
 
 
-def figures(took_s: float, first_s: Sequence[float], count: int) -> Figures:
+def figures(took_s: float, first_s: Sequence[float], count: int, steps_s: Sequence[float] = (0.0,)) -> Figures:
     """A round's figures."""
     ordered = sorted(first_s)
     return Figures(
-        count / took_s, count * NEW_TOKENS / took_s, statistics.median(ordered), ordered[int(len(ordered) * 0.99)]
+        count / took_s,
+        count * NEW_TOKENS / took_s,
+        statistics.median(ordered),
+        ordered[int(len(ordered) * 0.99)],
+        statistics.median(steps_s) * 1e3,
     )
 
 
@@ -198,36 +210,6 @@ def worst_regret(model: Any, prompts: Sequence[list[int]], answers: Sequence[lis
     return worst
 
 
-def measure_hardware() -> tuple[float, float]:
-    """Bytes a second that a copy reads and writes, and floating-point operations a second of a matrix product."""
-    import torch
-
-    def seconds(do: Callable[[], object]) -> float:
-        do()
-        torch.cuda.synchronize()
-        started_s = time.perf_counter()
-        for _ in range(10):
-            do()
-        torch.cuda.synchronize()
-        return (time.perf_counter() - started_s) / 10
-
-    source = torch.empty(2**31, dtype=torch.uint8, device="cuda")
-    target = torch.empty_like(source)
-    left, right = (torch.randn(8192, 8192, device="cuda", dtype=torch.bfloat16) for _ in range(2))
-    return 2 * source.nbytes / seconds(lambda: target.copy_(source)), 2 * 8192**3 / seconds(lambda: left @ right)
-
-
-def bound(model: Any, in_flight: int, bytes_per_s: float, flops: float) -> float:
-    """Answers a second at most: all prompts' products at the matrix rate, then weights and cache read once a step."""
-    config = model.config
-    weights: int = sum(parameter.numel() for parameter in model.parameters())
-    embeddings = config.vocab_size * config.hidden_size
-    prefill_s = in_flight * 2 * (weights - 2 * embeddings) * PROMPT_TOKENS / flops
-    token_bytes = 4 * config.num_hidden_layers * config.num_key_value_heads * (config.hidden_size // 28)
-    step_s = (2 * (weights - embeddings) + in_flight * token_bytes * (PROMPT_TOKENS + NEW_TOKENS / 2)) / bytes_per_s
-    return float(in_flight / (prefill_s + NEW_TOKENS * step_s))
-
-
 def measure_engine(subject: EngineSubject, rounds: int, shared_tokens: int, sizes: Sequence[int]) -> dict[int, Figures]:
     """The engine at each number in flight; medians of rounds with fresh prompts."""
 
@@ -240,7 +222,7 @@ def measure_engine(subject: EngineSubject, rounds: int, shared_tokens: int, size
         for number in track(range(rounds), description=f"{size} in flight, {shared_tokens} tokens shared"):
             requests = make_requests(size, shared_tokens, 1000 * size + number + shared_tokens, length)
             took_s, first_s, _ = subject.answer(requests)
-            own.append(figures(took_s, first_s, size))
+            own.append(figures(took_s, first_s, size, subject.steps_s))
         results[size] = sorted(own, key=lambda one: one.answers_per_s)[len(own) // 2]
     return results
 
@@ -249,7 +231,7 @@ def measure(rounds: int, name: str) -> None:
     """Measure with medians of so many rounds, print, and write the results of this name."""
     import torch
 
-    bytes_per_s, flops = measure_hardware()
+    bytes_per_s, flops = measure_gpu()
     model = make_model(SHAPE)
     tokenizer = make_tokenizer(SHAPE["vocab_size"])
     torch.cuda.reset_peak_memory_stats()
@@ -268,29 +250,31 @@ def measure(rounds: int, name: str) -> None:
     one_by_one = measure_generate(model, tokens_of(checked))
     many = make_requests(BATCHED_BY_TRANSFORMERS, SHARED_TOKENS, 8, lambda turns: len(subject.chat.tokens(turns)))
     theirs = measure_transformers_batching(model, tokens_of(many))
-    bounds = {size: bound(model, size, bytes_per_s, flops) for size in IN_FLIGHT}
+    bounds = {size: gpu_bound(model, size, (PROMPT_TOKENS, NEW_TOKENS), bytes_per_s, flops) for size in IN_FLIGHT}
     rows: list[list[object]] = [
         [f"engine, {size} at once", one.answers_per_s, one.tokens_per_s, f"{one.answers_per_s / bounds[size]:.2f}",
-         one.answers_per_s / one_by_one.answers_per_s, f"{one.first_text_p50_s:.2f}", f"{one.first_text_p99_s:.2f}"]
+         one.answers_per_s / one_by_one.answers_per_s, f"{one.first_text_p50_s:.2f}", f"{one.first_text_p99_s:.2f}",
+         one.step_p50_ms]
         for size, one in alike.items()
     ]  # fmt: skip
     rows += [
         [f"engine, {size} at once, {MUCH_SHARED_TOKENS} tokens shared", one.answers_per_s, one.tokens_per_s, "",
-         one.answers_per_s / one_by_one.answers_per_s, f"{one.first_text_p50_s:.2f}", f"{one.first_text_p99_s:.2f}"]
+         one.answers_per_s / one_by_one.answers_per_s, f"{one.first_text_p50_s:.2f}", f"{one.first_text_p99_s:.2f}",
+         one.step_p50_ms]
         for size, one in shared.items()
     ]  # fmt: skip
     rows.append(
-        ["generate, one after another", f"{one_by_one.answers_per_s:.2f}", one_by_one.tokens_per_s, "", 1, "", ""]
+        ["generate, one after another", f"{one_by_one.answers_per_s:.2f}", one_by_one.tokens_per_s, "", 1, "", "", ""]
     )
     theirs_name = f"transformers' batching, {BATCHED_BY_TRANSFORMERS} at once"
     if isinstance(theirs, str):
         print(f"{theirs_name}: {theirs}")
     else:
         ratio = theirs.answers_per_s / one_by_one.answers_per_s
-        rows.append([theirs_name, theirs.answers_per_s, theirs.tokens_per_s, "", ratio, "", ""])
+        rows.append([theirs_name, theirs.answers_per_s, theirs.tokens_per_s, "", ratio, "", "", ""])
     print_table(
         f"{torch.cuda.get_device_name()}, {bytes_per_s / 1e12:.2f} TB/s copied, {flops / 1e12:.0f} TFLOP/s",
-        ["", "answers/s", "tokens/s", "of the bound", "× generate", "first text p50 s", "p99 s"],
+        ["", "answers/s", "tokens/s", "of the bound", "× generate", "first text p50 s", "p99 s", "a step ms"],
         rows,
     )
     print(
