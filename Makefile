@@ -15,7 +15,7 @@ quoted = '$(subst ','\'',$(1))'
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo test lint format docs pages bench chaos kill-sync test-gpu up down clean
+.PHONY: help venv demo test lint format docs pages bench chaos kill-sync test-gpu test-web up down clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ format: venv ## put the code in the common form
 docs: venv ## make the documentation's site in build/docs; open build/docs/index.html
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "Open build/docs/index.html."
+
+test-web: venv ## the tests of the web page, in a headless Chromium; pictures of it go to var/web/
+	$(BIN)/python -m pytest -m web tests/web
 
 pages: venv ## write the generated parts of the documentation anew: settings, commands, metrics
 	$(BIN)/python -m pages

@@ -12,7 +12,16 @@ from cli.kb_binding import bind, bindings, unbind
 from cli.kb_score import score
 from cli.kb_tune import tune
 from cli.knowledge import BASE_OPTION, opened
-from cli.printing import JSON_OPTION, new_table, plain, print_json, print_table, printable, progress_bar
+from cli.printing import (
+    JSON_OPTION,
+    PROGRESS_OPTION,
+    new_table,
+    plain,
+    print_json,
+    print_table,
+    printable,
+    progress_bar,
+)
 from config.settings import load_settings
 from contract.errors import FennelError
 
@@ -109,6 +118,7 @@ def search(query: str, base: str, as_json: bool, limit: int) -> None:
 @BASE_OPTION
 @click.option("--all", "whole", is_flag=True, help="Remove the whole knowledge base.")
 @JSON_OPTION
+@PROGRESS_OPTION
 def remove(source: str | None, base: str, whole: bool, as_json: bool) -> None:
     """Remove a document by its source as `fennel kb list` names it, or all below a folder or repository."""
     from workers.knowledge.source import Sources

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cli.knowledge import BASE_OPTION, opened
-from cli.printing import JSON_OPTION, new_table, plain, print_json, print_table, progress_bar
+from cli.printing import JSON_OPTION, PROGRESS_OPTION, new_table, plain, print_json, print_table, progress_bar
 from config.settings import load_settings
 from contract.errors import FennelError
 
@@ -37,6 +37,7 @@ _URL_OPTION = click.option(
 @BASE_OPTION
 @_URL_OPTION
 @JSON_OPTION
+@PROGRESS_OPTION
 def add(paths: tuple[Path, ...], base: str, base_url: str, as_json: bool) -> None:
     """Add files, or all that can be read below a folder; unchanged ones are left alone.
 
@@ -63,6 +64,7 @@ def add(paths: tuple[Path, ...], base: str, base_url: str, as_json: bool) -> Non
 @_URL_OPTION
 @click.option("--branch", default="", help="The branch of a repository; by default its main one.")
 @JSON_OPTION
+@PROGRESS_OPTION
 def sync(place: str | None, base: str, base_url: str, branch: str, as_json: bool) -> None:
     """Make the knowledge base hold what a folder or a git repository holds: what is gone there goes here.
 

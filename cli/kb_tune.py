@@ -11,7 +11,7 @@ import click
 
 from cli.knowledge import BASE_OPTION, opened
 from cli.plot_file import check_plot_file
-from cli.printing import JSON_OPTION, new_table, print_json, print_table, progress_bar
+from cli.printing import JSON_OPTION, PROGRESS_OPTION, new_table, print_json, print_table, progress_bar
 from cli.question_file import read_questions
 from config.settings import Settings, load_settings
 from contract.errors import FennelError
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 FEWEST = 10
 MOST = 10_000
 _TRADES = (0.7, 0.8, 0.9, 0.95)
+_CURVE_POINTS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +49,10 @@ class Examples:
     help="The share of answers that have to be right.",
 )
 @click.option("--plot", type=click.Path(path_type=Path), metavar="FILE.png", help="Draw precision and recall.")
+@click.option("--dry-run", is_flag=True, help="Show what it would be worth, and change nothing.")
 @JSON_OPTION
-def tune(good: Path, bad: Path, base: str, precision: float, plot: Path | None, as_json: bool) -> None:
+@PROGRESS_OPTION
+def tune(good: Path, bad: Path, base: str, precision: float, plot: Path | None, dry_run: bool, as_json: bool) -> None:
     """Teach the gate what this team asks, and show what that is worth on questions held back.
 
     One question a line, or JSON lines, a JSON list or CSV with "question" or "text". What `fennel feedback export`
@@ -64,7 +67,7 @@ def tune(good: Path, bad: Path, base: str, precision: float, plot: Path | None, 
         click.echo(f"note: {note}", err=True)
     measured, answered, training = _measured(base, examples)
     found = _evaluated(training, measured, answered, precision)
-    file = _write(settings, base, training, answered, found, precision)
+    file = None if dry_run else _write(settings, base, training, answered, found, precision)
     if plot:
         _draw(plot, found, measured, answered, training, precision)
     said = _as_body(found, answered, precision, file, examples)
@@ -156,7 +159,9 @@ def _write(
     return file
 
 
-def _as_body(found: Evaluation, answered: Truth, precision: float, file: Path, examples: Examples) -> dict[str, Any]:
+def _as_body(
+    found: Evaluation, answered: Truth, precision: float, file: Path | None, examples: Examples
+) -> dict[str, Any]:
     from workers.gates.curve import confusion
 
     return {
@@ -171,11 +176,26 @@ def _as_body(found: Evaluation, answered: Truth, precision: float, file: Path, e
         "confusion": confusion(found.logits_as_scores, answered, found.min_score),
         "recall_at": {str(one): round(found.curve.recall_at(one), 3) for one in _TRADES},
         "notes": list(examples.notes),
-        "file": str(file),
+        "curve": _curve(found),
+        "file": str(file) if file else None,
     }
 
 
-def _print(said: dict[str, Any], found: Evaluation, precision: float, file: Path) -> None:
+def _curve(found: Evaluation) -> list[dict[str, float]]:
+    """Precision and recall by threshold, at most `_CURVE_POINTS` of them, evenly spread."""
+    curve, count = found.curve, len(found.curve.scores)
+    chosen = sorted({number * (count - 1) // (_CURVE_POINTS - 1) for number in range(_CURVE_POINTS)})
+    return [
+        {
+            "score": round(float(curve.scores[one]), 4),
+            "precision": round(float(curve.precision[one]), 4),
+            "recall": round(float(curve.recall[one]), 4),
+        }
+        for one in chosen
+    ]
+
+
+def _print(said: dict[str, Any], found: Evaluation, precision: float, file: Path | None) -> None:
     table = new_table("On questions held back", f"Recall at {precision:.0%}", "±", "Forward in order", "AUC", "Best F1")
     for name, row in found.rows.items():
         numbers = (row.recall, row.recall_spread, row.recall_forward, row.auc, row.f1)
@@ -192,7 +212,8 @@ def _print(said: dict[str, Any], found: Evaluation, precision: float, file: Path
         click.echo(
             f"no threshold is right {precision:.0%} of the time: the most precise one is used; try more questions"
         )
-    click.echo(f"answered from a score of {found.min_score:.2f} on; written to {file}, running workers take it up")
+    kept = f"written to {file}, running workers take it up" if file else "nothing was changed"
+    click.echo(f"answered from a score of {found.min_score:.2f} on; {kept}")
 
 
 def _draw(

@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-import redis
-from rq.queue import Queue
-from rq.serializers import JSONSerializer
-
 from cli.stack import Program, Stack, StackError
-from config.redis_clients import threads_client
 from config.settings import Settings
-from contract import names
 from contract.finding import Finding
 from health.client import ProgramHealth, ask_programs
-from health.engine_state import read_states
 from health.last_error import LastError, read_errors
-from health.surroundings import Surroundings, disk, redis_finding
+from health.overview import look_into_redis, problems
 
-REDIS_TIMEOUT_S = 3.0
 BROKEN_STATES = ("BACKOFF", "FATAL", "UNKNOWN")
 
 
@@ -32,7 +25,7 @@ def look(settings: Settings) -> dict[str, Any]:
     except StackError as error:
         pid, supervised, stack_error = None, [], str(error)
     healths = ask_programs(settings)
-    in_redis, redis_fault = _look_into_redis(settings)
+    in_redis, redis_fault = look_into_redis(settings)
     found: dict[str, Any] = {
         "home": str(settings.home),
         "running": pid is not None or any(one.answers for one in healths),
@@ -47,10 +40,10 @@ def look(settings: Settings) -> dict[str, Any]:
         **in_redis,
         "redis_error": redis_fault.says if redis_fault else None,
     }
-    problems = _problems(settings, supervised, healths, redis_fault) if found["running"] else []
+    faults = problems(settings, healths, redis_fault, _given_up(supervised)) if found["running"] else []
     if stack_error:
-        problems.append({"program": "supervisord", **asdict(Finding("supervisord", False, stack_error))})
-    return {**found, "problems": problems}
+        faults.append({"program": "supervisord", **asdict(Finding("supervisord", False, stack_error))})
+    return {**found, "problems": faults}
 
 
 def _programs(
@@ -80,47 +73,9 @@ def _programs(
     return rows
 
 
-def _look_into_redis(settings: Settings) -> tuple[dict[str, Any], Finding | None]:
-    """The queue and the engines, or what is wrong with Redis."""
-    around = Surroundings(settings)
-    try:
-        with threads_client(settings.redis_address, REDIS_TIMEOUT_S) as client:
-            engines = [state.as_dict() for state in read_states(client, settings)]
-            queue = Queue(names.QUEUE, connection=client, serializer=JSONSerializer)
-            counts = {
-                "queued": queue.count,
-                "executing": queue.started_job_registry.get_job_count(cleanup=False),
-                "failed": queue.failed_job_registry.get_job_count(cleanup=False),
-                "oldest_s": round(around.queue()[1], 1),
-            }
-    except redis.RedisError as error:
-        return {"queue": None, "engines": None}, redis_finding(error, settings)
-    finally:
-        around.close()
-    return {"queue": counts, "engines": engines}, None
-
-
-def _problems(
-    settings: Settings, supervised: list[Program], healths: list[ProgramHealth], redis_fault: Finding | None
-) -> list[dict[str, Any]]:
-    """Each fault once, whoever sees it."""
-    problems: dict[tuple[str, str], dict[str, Any]] = {}
-
-    def add(program: str, finding: Finding) -> None:
-        if not finding.is_well:
-            # A full disk or a dead Redis is one fault, however many programs see it.
-            whose = program if finding.subject == "link" else ""
-            problems.setdefault((whose, finding.subject), {"program": program, **asdict(finding)})
-
-    add("fennel", disk(settings))
-    if redis_fault:
-        add("fennel", redis_fault)
-    for health in healths:
-        for finding in health.findings:
-            if finding.subject != "engine" or not redis_fault:  # nothing is known of it without Redis
-                add(health.program, finding)
+def _given_up(supervised: list[Program]) -> Iterator[tuple[str, Finding]]:
+    """The programs that supervisord could not keep up."""
     for program in supervised:
         if program.state in BROKEN_STATES:
             cure = f"fennel logs {program.name}; when it is mended: fennel restart {program.name}"
-            add(program.name, Finding(program.name, False, f"supervisord says {program.state}", cure))
-    return list(problems.values())
+            yield program.name, Finding(program.name, False, f"supervisord says {program.state}", cure)

@@ -11,16 +11,35 @@ if TYPE_CHECKING:
     from rich.progress import Progress
     from rich.table import Table
 
+_AS_LINES = f"{__name__}.progress"
+
+
+def _keep_progress(context: click.Context, _: click.Parameter, is_wanted: bool) -> None:
+    context.meta[_AS_LINES] = is_wanted
+
+
 JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+PROGRESS_OPTION = click.option(
+    "--progress",
+    is_flag=True,
+    expose_value=False,
+    callback=_keep_progress,
+    help="Tell on stderr how far it is, a JSON object a line, in place of a bar.",
+)
 
 
 def progress_bar() -> Progress:
-    """A progress bar on stderr, so that what is printed can be piped on."""
+    """A progress bar on stderr, so that what is printed can be piped on; with `PROGRESS_OPTION`, lines for programs."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=Console(stderr=True))
+    context = click.get_current_context(silent=True)
+    if context is None or not context.meta.get(_AS_LINES):
+        return Progress(*columns, console=Console(stderr=True))
+    from cli.progress_lines import ProgressLines
+
+    return ProgressLines(*columns, console=Console(stderr=True), auto_refresh=False)
 
 
 def new_table(*columns: str) -> Table:

@@ -556,6 +556,11 @@ def environment(**added: str) -> dict[str, str]:
     return {**os.environ, **added}
 
 
+def tell_libraries(**values: str) -> None:
+    """Set these in this process's environment, for libraries that are imported afterwards and read nothing else."""
+    os.environ.update(values)
+
+
 def supervised_program() -> str:
     """The name that supervisord gave this process, such as ``worker_0``; empty where a person started it."""
     return os.environ.get(f"{SUPERVISOR_PREFIX}PROGRAM", "")

@@ -84,6 +84,23 @@ def test_tune_shows_what_it_is_worth_and_writes_a_file_of_its_own(home: Path, fi
     assert GateModel.read(home / "gate" / "default.json").min_score == pytest.approx(said["min_score"])
 
 
+def test_a_dry_run_changes_nothing(home: Path, files: tuple[str, str]) -> None:
+    """The curve is told as points that a program can draw, and no model is written; progress is lines on stderr."""
+    result = run("tune", "--good", files[0], "--bad", files[1], "--dry-run", "--json", "--progress")
+    said = json.loads(result.stdout)
+    assert said["file"] is None
+    assert not (home / "gate").exists()
+    points = said["curve"]
+    assert 10 < len(points) <= 100
+    assert [one["score"] for one in points] == sorted((one["score"] for one in points), reverse=True)
+    assert [one["recall"] for one in points] == sorted(one["recall"] for one in points)
+    assert all(0 <= one["precision"] <= 1 for one in points)
+    steps = [json.loads(line) for line in result.stderr.splitlines() if line.startswith("{")]
+    assert {one["what"] for one in steps} == {"Searching for each question", "Learning and judging"}
+    assert [one for one in steps if one["done"] > one["whole"]] == []
+    assert steps[-1]["done"] == steps[-1]["whole"]
+
+
 def test_score_tells_each_line_in_its_order(home: Path, files: tuple[str, str]) -> None:
     """A line of JSON for each line of the file, also for empty ones; before and after tuning, by the model of then."""
     asked = write(home.parent / "asked.txt", ["多卡训练命令是啥", "", "楼上说得对", "谢谢大佬！"])

@@ -21,6 +21,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse, RedirectRespons
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bot.platforms.web import metrics
+from bot.platforms.web.html_pages import HtmlPages
 from bot.platforms.web.look import Look, Reader
 from bot.platforms.web.passwords import Passwords, is_loopback
 from bot.platforms.web.people import People, Person
@@ -28,7 +29,7 @@ from bot.platforms.web.words import wanted_language
 
 SESSION_COOKIE, PERSON_COOKIE, LANGUAGE_COOKIE = "fennel_session", "fennel_person", "fennel_language"
 TABS = ("operators", "knowledge")
-OPEN_TO_ALL = ("/enter", "/static/", "/language/")
+OPEN_TO_ALL = ("/enter", "/static/", "/language/", "/favicon.ico")
 REDIS_WITHIN_S = 5.0
 MAX_BODY_BYTES = 64 * 1024
 _READING = ("GET", "HEAD")
@@ -125,34 +126,17 @@ class _Headers:
     """Adds the headers that keep strangers' scripts out; a page of Gradio's gets a number for its own scripts."""
 
     def __init__(self, send: Send, *, for_tab: bool) -> None:
-        self._send = send
         self._nonce = secrets.token_urlsafe(16) if for_tab else ""
-        self._held: Message | None = None
-        self._page = b""
+        self._send = HtmlPages(send, self._numbered).send if for_tab else send
 
     async def send(self, message: Message) -> None:
-        """Send it on, changed where it has to be."""
+        """Send it on, with the headers."""
         if message["type"] == "http.response.start":
-            headers = MutableHeaders(raw=message["headers"])
-            headers.update({**_COMMON, "Content-Security-Policy": self._policy()})
-            if self._nonce and headers.get("content-type", "").startswith("text/html"):
-                # Its length changes: it is sent when it is whole.
-                self._held = message
-                return
-            await self._send(message)
-        elif self._held is not None and message["type"] == "http.response.body":
-            self._page += message.get("body", b"")
-            if not message.get("more_body", False):
-                await self._send_page()
-        else:
-            await self._send(message)
+            MutableHeaders(raw=message["headers"]).update({**_COMMON, "Content-Security-Policy": self._policy()})
+        await self._send(message)
 
-    async def _send_page(self) -> None:
-        assert self._held is not None  # noqa: S101 -- only called then
-        page = _SCRIPT.sub(b'<script nonce="' + self._nonce.encode() + b'"', self._page)
-        MutableHeaders(raw=self._held["headers"])["content-length"] = str(len(page))
-        await self._send(self._held)
-        await self._send({"type": "http.response.body", "body": page})
+    def _numbered(self, page: bytes) -> bytes:
+        return _SCRIPT.sub(b'<script nonce="' + self._nonce.encode() + b'"', page)
 
     def _policy(self) -> str:
         if not self._nonce:

@@ -27,6 +27,7 @@ class Entry:
             Route("/enter", self._ask, methods=["GET"]),
             Route("/enter", self._come_in, methods=["POST"]),
             Route("/leave", self._leave, methods=["POST"]),
+            Route("/favicon.ico", _icon, methods=["GET"]),
             Route("/language/{language}", self._choose, methods=["GET"]),
         ]
 
@@ -71,6 +72,11 @@ class Entry:
             "enter.html", _reader(request), next=onward, problem=problem, name=name, back="/enter", **asks
         )
         return HTMLResponse(page, status, {"Cache-Control": "no-store"})
+
+
+async def _icon(_request: Request) -> Response:
+    """Where browsers look for it, whatever a page says."""
+    return RedirectResponse("/static/fennel.svg", 301)
 
 
 def _reader(request: Request) -> Reader:

@@ -55,7 +55,9 @@ class Look:
         self._templates = Environment(
             loader=FileSystemLoader(FOLDER / "templates"), autoescape=True, trim_blocks=True, lstrip_blocks=True
         )
-        self._templates.filters.update(hue=_hue, initial=_initial, time=_time, moment=_moment, short=_short)
+        self._templates.filters.update(
+            hue=_hue, initial=_initial, time=_time, moment=_moment, short=_short, hour=_hour, day=_day
+        )
         self._templates.tests["link"] = is_link
         # A browser keeps the old file until its address is another.
         self._templates.globals.update(bot=bot, version=_version(), judged=is_judged)
@@ -63,6 +65,10 @@ class Look:
     def page(self, template: str, reader: Reader, **values: Any) -> str:
         """A whole page."""
         return self._templates.get_template(template).render(reader=reader, words=reader.words, **values)
+
+    def part(self, template: str, language: str, **values: Any) -> str:
+        """A part of a page that is the same for everybody."""
+        return self._templates.get_template(template).render(words=words_of(language), **values)
 
     def post(self, post: Post, reader: Reader, called: Sequence[str] = ()) -> str:
         """One post, as `reader` sees it; `called` are the names of the people that it calls."""
@@ -100,6 +106,14 @@ def _time(at_s: float) -> str:
 
 def _moment(at_s: float) -> str:
     return datetime.fromtimestamp(at_s, UTC).isoformat(timespec="seconds")
+
+
+def _hour(at_s: float) -> str:
+    return datetime.fromtimestamp(at_s).astimezone().strftime("%m-%d %H:%M:%S")
+
+
+def _day(at_s: float) -> str:
+    return datetime.fromtimestamp(at_s).astimezone().strftime("%Y-%m-%d %H:%M")
 
 
 def _short(text: str) -> str:

@@ -1,0 +1,125 @@
+"""What the operators' tab sees: read from Redis and asked of the programs, at most once for all who look."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from redis.asyncio import Redis
+
+from bot.history import all_shown
+from bot.platforms.web.tabs.trends import MONTH_S, Ended
+from bot.redis_link import plain_client
+from bot.registry import PLATFORMS
+from config.settings import Settings
+from contract import names
+from contract.answer import FinalAnswer
+from contract.question import Question
+from contract.why import Why
+from contract.wire import WireError
+from health.overview import look_inside
+
+FRESH_FOR_S = 1.0
+LAST_QUESTIONS = 30
+_ASKED_BY_COMMAND = "ask"
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A question, what was shown as its end, and what the gate made of it, where there is that."""
+
+    question: Question
+    final: FinalAnswer | None = None
+    why: Why | None = None
+
+
+class Sight:
+    """Reads; raises RedisError where Redis is away."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._client: Redis | None = None
+        self._reading = asyncio.Lock()
+        self._now: dict[str, Any] = {}
+        self._now_at_s = float("-inf")
+        self._ended: list[Ended] = []
+        self._known: set[str] = set()
+
+    async def now(self) -> dict[str, Any]:
+        """How everything stands, as `health.overview.look_inside` tells it."""
+        async with self._reading:
+            if time.monotonic() - self._now_at_s > FRESH_FOR_S:
+                self._now = await asyncio.to_thread(look_inside, self._settings)
+                self._now_at_s = time.monotonic()
+            return self._now
+
+    async def ended(self) -> list[Ended]:
+        """The ends of the last month, the oldest first; what was read before is not read again."""
+        async with self._reading:
+            since_s = max(time.time() - MONTH_S, self._ended[-1].at_s if self._ended else 0.0)
+            async for at_s, final in all_shown(self._redis, since_s):
+                question_id = Question.from_wire(final.question).id
+                if question_id not in self._known:
+                    self._known.add(question_id)
+                    self._ended.append(Ended(at_s, final.outcome, final.total_ms / 1000))
+            return list(self._ended)
+
+    async def last_questions(self) -> list[Seen]:
+        """Those that are open now, and those that ended last; the newest first."""
+        found: dict[str, tuple[Question, FinalAnswer | None]] = {one.id: (one, None) for one in await self._open()}
+        found |= {question.id: (question, final) for question, final in await self._last_ended()}
+        newest = sorted(found.values(), key=lambda one: -one[0].accepted_at_s)[:LAST_QUESTIONS]
+        whys = await self._redis.mget([names.why_key(question.id) for question, _ in newest]) if newest else []
+        return [Seen(question, final, _why(why)) for (question, final), why in zip(newest, whys, strict=True)]
+
+    async def _last_ended(self) -> list[tuple[Question, FinalAnswer]]:
+        ids: Any = await self._redis.zrevrange(names.HISTORY_KEY, 0, LAST_QUESTIONS - 1)
+        wires = await self._redis.mget([names.shown_key(str(one)) for one in ids]) if ids else []
+        finals = [final for wire in wires if (final := _final(wire))]
+        return [(Question.from_wire(final.question), final) for final in finals]
+
+    async def _open(self) -> list[Question]:
+        found: list[Question] = []
+        for platform in (*PLATFORMS, _ASKED_BY_COMMAND):
+            ids: Any = await self._redis.zrevrange(names.open_key(platform), 0, LAST_QUESTIONS - 1)
+            wires = await self._redis.mget([names.question_key(str(one)) for one in ids]) if ids else []
+            found += [question for wire in wires if (question := _question(wire))]
+        return found
+
+    @property
+    def _redis(self) -> Redis:
+        if self._client is None:
+            self._client = plain_client(self._settings.redis_address)
+        return self._client
+
+    async def close(self) -> None:
+        """Give the connection back."""
+        if self._client is not None:
+            await self._client.aclose()
+            self._client = None
+
+
+# What a newer program has written is shown by a newer program.
+
+
+def _final(wire: Any) -> FinalAnswer | None:
+    try:
+        return FinalAnswer.from_wire(wire) if wire else None
+    except WireError:
+        return None
+
+
+def _question(wire: Any) -> Question | None:
+    try:
+        return Question.from_wire(wire) if wire else None
+    except WireError:
+        return None
+
+
+def _why(wire: Any) -> Why | None:
+    try:
+        return Why.from_wire(wire) if wire else None
+    except WireError:
+        return None
