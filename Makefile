@@ -56,6 +56,10 @@ bench: venv ## measure speed and memory; the table is kept in benchmarks/results
 chaos: venv ## kill everything at random and see whether every question is answered once; EVENTS=1500 SEED=…
 	$(BIN)/python -m tests.chaos --events $(or $(EVENTS),1500) $(if $(SEED),--seed $(SEED))
 
+.PHONY: fuzz
+fuzz: venv ## a million bad inputs for everything that reads what comes from outside; INPUTS=1000000 SEED=…
+	$(BIN)/python -m tests.fuzz --inputs $(or $(INPUTS),1000000) $(if $(SEED),--seed $(SEED))
+
 kill-sync: venv ## kill a sync of 1,000 files at random moments and look at the index each time; KILLS=50 SEED=…
 	$(BIN)/python -m tests.workers.knowledge.kill_sync --kills $(or $(KILLS),50) $(if $(SEED),--seed $(SEED))
 

@@ -430,7 +430,8 @@ def _question_of(job: Job) -> Question:
         raise WireError(f"the job cannot be read: {error}") from error
     if function != names.JOB_FUNCTION:
         raise WireError(f"the job names {function!r}; this worker runs {names.JOB_FUNCTION!r} and nothing else")
-    if len(arguments) != 1 or not isinstance(arguments[0], str) or keywords:
+    # RQ takes whatever stands there for the arguments.
+    if not isinstance(arguments, list) or len(arguments) != 1 or not isinstance(arguments[0], str) or keywords:
         raise WireError("the job's arguments are not one question")
     question = Question.from_wire(arguments[0])
     if question.id != job.id:

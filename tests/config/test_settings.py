@@ -230,6 +230,14 @@ def test_a_home_file_that_is_no_toml_is_told(home: Path) -> None:
         load_settings()
 
 
+def test_a_home_file_that_is_nested_without_end_is_told(home: Path) -> None:
+    """The parser gives up before Python's stack does, and says so."""
+    (home / "fennel.toml").write_text(f"worker = {'[' * 9_999}")
+
+    with pytest.raises(SettingsError, match=r"^the settings cannot be read: "):
+        load_settings()
+
+
 def test_a_home_file_that_is_not_text_is_told(home: Path) -> None:
     """Nor do bytes that are no UTF-8 make one."""
     (home / "fennel.toml").write_bytes(b"\xff\xfe\x00")

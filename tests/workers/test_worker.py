@@ -328,6 +328,8 @@ def test_a_question_that_waited_too_long_is_told_so(valkey: ValkeyServer, connec
         pytest.param({"args": ['{"kind":"question","v":0}']}, "wire version 0", id="unknown version"),
         pytest.param({"args": [{"kind": "question"}]}, "not one question", id="an object"),
         pytest.param({"kwargs": {"x": 1}}, "not one question", id="keywords"),
+        pytest.param({"args": None}, "not one question", id="null for the arguments"),
+        pytest.param({"args": {"0": "{}"}}, "not one question", id="an object for the arguments"),
     ],
 )
 def test_a_job_that_is_no_question_fails_at_once_and_hurts_no_neighbour(

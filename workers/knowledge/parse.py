@@ -29,6 +29,10 @@ def parse(name: str, content: bytes, max_unpacked_bytes: int) -> Reading:
         raise DocumentError("is nested too deeply") from error
     except (zipfile.BadZipFile, KeyError, ValueError, TypeError, AttributeError, LookupError, OSError) as error:
         raise DocumentError(f"is damaged, or not {kind.called}: {_said(error)}") from error
+    except MemoryError:
+        raise
+    except Exception as error:  # libraries have errors of their own for what strangers write
+        raise DocumentError(f"breaks the library that reads it ({type(error).__name__}: {_said(error)})") from error
     sections = tuple(_cleaned(section) for section in reading.sections)
     sections = tuple(section for section in sections if section.blocks)
     if not sections:

@@ -31,7 +31,7 @@ def parse(raw: bytes | str) -> dict[str, Any]:
     """The event as JSON; raises EventError where it is none."""
     try:
         event = json.loads(raw)
-    except ValueError:
+    except (ValueError, RecursionError):
         event = None
     if not isinstance(event, dict) or not isinstance(event.get("header"), dict):
         raise EventError("not an event of schema 2.0")
@@ -56,7 +56,7 @@ def translate(event: Json, bot_open_id: str) -> ChatEvent | None:
             )
         if kind == CARD_ACTION:
             return _feedback(event)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise EventError(f"{event_type(event)} lacks a part: {error}") from error
     return None
 
@@ -112,7 +112,7 @@ def content_text(kind: str, content: str, mentions: list[Json], bot_open_id: str
     """
     try:
         body = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         return ""
     names = {
         str(mention.get("key")): "" if _open_id(mention) == bot_open_id else f"@{mention.get('name', '')}"
@@ -164,13 +164,16 @@ def _open_id(mention: Json) -> str:
 def quoted_text(item: Json, app_id: str, bot_open_id: str) -> str:
     """The words of a message that is answered, as ``GET im/v1/messages/{id}`` gives it; of our own ones none.
 
-    What we said ourselves stands in the conversation already.
+    What we said ourselves stands in the conversation already. Raises EventError where it is no such message.
     """
-    sender = item.get("sender") or {}
-    if item.get("deleted") or sender.get("id") in (app_id, bot_open_id):
-        return ""
-    content = str((item.get("body") or {}).get("content", ""))
-    return content_text(str(item.get("msg_type")), content, item.get("mentions") or [], bot_open_id).strip()
+    try:
+        sender = item.get("sender") or {}
+        if item.get("deleted") or sender.get("id") in (app_id, bot_open_id):
+            return ""
+        content = str((item.get("body") or {}).get("content", ""))
+        return content_text(str(item.get("msg_type")), content, item.get("mentions") or [], bot_open_id).strip()
+    except (TypeError, ValueError, AttributeError) as error:
+        raise EventError(f"a message of the API is not what it should be: {error}") from error
 
 
 def with_quote(text: str, quote: str) -> str:

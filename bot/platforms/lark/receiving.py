@@ -104,7 +104,11 @@ class Receiving:
             log.warning("a quoted message cannot be read", error=str(error) or "no answer in time")
             return message
         items = (answer.get("data") or {}).get("items") or []
-        quote = quoted_text(items[0], self._app_id, self._bot_open_id) if items else ""
+        try:
+            quote = quoted_text(items[0], self._app_id, self._bot_open_id) if items else ""
+        except EventError as error:
+            log.warning("a quoted message cannot be read", error=str(error))
+            return message
         return replace(message, text=with_quote(message.text, quote)) if quote and message.text.strip() else message
 
     def _count(self, kind: str, what: str) -> None:

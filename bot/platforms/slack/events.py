@@ -22,8 +22,19 @@ _ENTITY = re.compile(r"<([^<>\n]+)>")
 _ESCAPES = (("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&"))
 
 
+class EventError(ValueError):
+    """A payload that lacks what every payload of its kind has."""
+
+
 def chat_event(body: Mapping[str, Any], me: Identity) -> ChatEvent | None:
-    """What a payload that Slack delivered says; None where it is nothing of ours to act on."""
+    """What a payload that Slack delivered says; None where it is nothing of ours to act on. Raises EventError."""
+    try:
+        return _chat_event(body, me)
+    except (TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise EventError(f"a part of the payload is not what it should be: {error}") from error
+
+
+def _chat_event(body: Mapping[str, Any], me: Identity) -> ChatEvent | None:
     if body.get("type") == "block_actions":
         return _feedback(body)
     event = body.get("event")

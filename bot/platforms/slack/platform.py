@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import structlog
+from redis.exceptions import RedisError
 from slack_bolt.app.async_app import AsyncApp
 from slack_bolt.authorization import AuthorizeResult
 from slack_bolt.response import BoltResponse
@@ -24,7 +25,7 @@ from bot.platform import (
     SendLaterError,
 )
 from bot.platforms.slack.calls import SlackCalls, SlackRefusedError
-from bot.platforms.slack.events import NAME, chat_event
+from bot.platforms.slack.events import NAME, EventError, chat_event
 from bot.platforms.slack.identity import Identity, Whoami
 from bot.platforms.slack.link import SocketLink
 from bot.platforms.slack.missed import Missed
@@ -106,7 +107,12 @@ class SlackPlatform(Platform):
         reading_back = asyncio.create_task(self._read_back(me, take, came_up))
         try:
             if self._settings.mode == "http":
-                self._webhook = Webhook(app, self._settings.http_host, self._settings.http_port)
+                self._webhook = Webhook(
+                    app,
+                    self._settings.signing_secret.get_secret_value(),
+                    self._settings.http_host,
+                    self._settings.http_port,
+                )
                 came_up.set()
                 await self._webhook.run(self._closed)
             else:
@@ -157,7 +163,12 @@ class SlackPlatform(Platform):
             )
 
         async def take_all(body: dict[str, Any]) -> BoltResponse:
-            event = chat_event(body, me)
+            try:
+                event = chat_event(body, me)
+            except EventError as error:
+                # It does not get better by being delivered again.
+                log.error("an event cannot be read", error=str(error), kind=str(body.get("type"))[:40])
+                event = None
             if event is not None:
                 await take(self._people.named(event))
             # No kind of event goes unacknowledged: Slack would deliver it three times more.
@@ -172,6 +183,7 @@ class SlackPlatform(Platform):
             logger=sdk_logger(),
         )
         app.middleware(take_all)
+        app.error(_refuse)
         return app
 
     async def _identify(self) -> Identity | None:
@@ -202,3 +214,12 @@ class SlackPlatform(Platform):
                     await take(self._people.named(message))
             except FennelError as error:
                 log.warning("missed messages could not be taken in", error=str(error))
+
+
+async def _refuse(error: Exception) -> BoltResponse:
+    """Whatever Slack is told but 200 has it deliver again: 500 where we could not, 400 where bolt itself fell over."""
+    if isinstance(error, (FennelError, RedisError)):
+        log.warning("an event is not acknowledged", error=str(error))
+        return BoltResponse(status=500, body="")
+    log.error("a payload cannot be read", error=f"{type(error).__name__}: {error}")
+    return BoltResponse(status=400, body="")

@@ -25,6 +25,7 @@ PATH = "/wecom/callback"
 MAX_BODY_BYTES = 256 * 1024
 ANSWER_WITHIN_S = 4.0
 """WeCom gives up on a callback after about five seconds and calls again."""
+CLOCKS_APART_MAX_S = 300.0
 
 log = structlog.get_logger(__name__)
 
@@ -109,7 +110,11 @@ class CallbackServer:
         signature, timestamp, nonce = (query.get(name, "") for name in wanted)
         if not (signature and timestamp and nonce and encrypted):
             raise ForgedError("it is not signed")
-        return self._cipher.open(signature, timestamp, nonce, encrypted)
+        opened = self._cipher.open(signature, timestamp, nonce, encrypted)
+        # The signature covers the time: what was heard on the way cannot be said again later.
+        if not timestamp.isdecimal() or abs(time.time() - int(timestamp[:16])) > CLOCKS_APART_MAX_S:
+            raise ForgedError("it is too old, or of a time to come")
+        return opened
 
 
 def _refused(status: int, why: str) -> web.Response:

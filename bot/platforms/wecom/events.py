@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from bot.chat_event import FeedbackGiven
-from bot.chat_message import ChatMessage
+from bot.chat_message import LATEST_S, ChatMessage
 
 PLATFORM = "wecom"
 MAX_QUOTE_CHARACTERS = 1_000
@@ -121,7 +121,7 @@ def _with_quote(text: str, quoted: str) -> str:
 
 def _time_s(body: Mapping[str, Any]) -> float:
     value = body.get("create_time")
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < LATEST_S:
         raise EventError("a callback without a time")
     return float(value)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bot.chat_message import ChatMessage
+from bot.chat_message import LATEST_S, ChatMessage
 
 PLATFORM = "weixin"
 FROM_A_PERSON = 1
@@ -51,7 +51,7 @@ def to_message(body: Mapping[str, Any], bot_id: str) -> ChatMessage | None:
     """The message, or None for one without words: an image, a file, a video. Raises EventError."""
     sender, message_id = sender_of(body), id_of(body)
     at_ms = body.get("create_time_ms")
-    if isinstance(at_ms, bool) or not isinstance(at_ms, (int, float)) or at_ms <= 0:
+    if isinstance(at_ms, bool) or not isinstance(at_ms, (int, float)) or not 0 < at_ms < 1000 * LATEST_S:
         raise EventError("a message without a time")
     items = body.get("item_list")
     parts = [item for item in items if isinstance(item, Mapping)] if isinstance(items, list) else []

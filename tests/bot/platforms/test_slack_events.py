@@ -8,7 +8,7 @@ import pytest
 
 from bot.chat_event import FeedbackGiven, MessageDeleted, MessageEdited
 from bot.chat_message import ChatMessage
-from bot.platforms.slack.events import chat_event
+from bot.platforms.slack.events import EventError, chat_event
 from bot.platforms.slack.identity import Identity
 
 ME = Identity("T1", "UBOT", "BBOT")
@@ -180,3 +180,21 @@ def test_a_click_is_feedback() -> None:
 def test_anything_else_is_nothing(body: dict[str, Any]) -> None:
     """Events that we do not know, and broken ones, are nothing to act on."""
     assert chat_event(body, ME) is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        delivered(**{**MENTION, "ts": "soon"}),
+        delivered(**{**MENTION, "ts": "nan"}),
+        delivered(**{**MENTION, "ts": "1e999"}),
+        delivered(type="message", subtype="message_changed", channel="C1", message="text"),
+        delivered(type="message", subtype="message_deleted", channel="C1", deleted_ts=TS, previous_message=[1]),
+        {"type": "block_actions", "actions": 7},
+        {"type": "block_actions", "actions": [None]},
+    ],
+)
+def test_what_lacks_its_form_is_refused(body: dict[str, Any]) -> None:
+    """A time that is none, or a word where Slack has an object, is an EventError and nothing else."""
+    with pytest.raises(EventError):
+        chat_event(body, ME)

@@ -266,6 +266,14 @@ def _other_receiver(world: World, query: dict[str, str], body: dict[str, Any]) -
     return query | {"msg_signature": signature}, json.dumps({"encrypt": encrypted})
 
 
+def _stale(world: World, query: dict[str, str], body: dict[str, Any]) -> Forged:
+    """Right in everything, and an hour old: what somebody heard on the way and says again."""
+    encrypted = crypto.encrypt(world.account.aes_key, json.dumps(body))
+    timestamp = str(int(query["timestamp"]) - 3600)
+    signature = crypto.sign(world.account.token, timestamp, query["nonce"], encrypted)
+    return query | {"msg_signature": signature, "timestamp": timestamp}, json.dumps({"encrypt": encrypted})
+
+
 def _plain(world: World, query: dict[str, str], body: dict[str, Any]) -> Forged:
     return query, json.dumps(body)
 
@@ -283,6 +291,7 @@ FORGERIES = {
     "other_key": _other_key,
     "other_token": _other_token,
     "other_receiver": _other_receiver,
+    "stale": _stale,
     "plain": _plain,
     "garbage": _garbage,
     "unsigned": _unsigned,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zipfile
 from pathlib import Path
 
 import docx
@@ -311,6 +312,18 @@ def test_rubbish_has_its_reason_too(name: str, content: bytes, reason: str) -> N
     with pytest.raises(DocumentError) as caught:
         parse(name, content, UNPACKED_BYTES)
     assert str(caught.value) == reason
+
+
+@pytest.mark.parametrize(("part", "suffix"), [("xl/workbook.xml", ".xlsx"), ("word/document.xml", ".docx")])
+def test_a_package_with_a_part_that_is_no_xml_is_refused(part: str, suffix: str) -> None:
+    """The libraries have errors of their own for it, which are told as the file's."""
+    good = next(file for file in sorted((DOCUMENTS / "good").iterdir()) if file.suffix == suffix)
+    whole = io.BytesIO()
+    with zipfile.ZipFile(good) as package, zipfile.ZipFile(whole, "w") as broken:
+        for name in package.namelist():
+            broken.writestr(name, b"no xml <" if name == part else package.read(name))
+    with pytest.raises(DocumentError, match=r"is damaged|breaks the library that reads it"):
+        parse(f"a{suffix}", whole.getvalue(), UNPACKED_BYTES)
 
 
 def test_word_with_tracked_changes_and_merged_cells() -> None:

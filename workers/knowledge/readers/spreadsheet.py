@@ -10,7 +10,7 @@ import datetime
 import io
 from collections.abc import Iterator, Sequence
 
-from python_calamine import CalamineWorkbook, SheetTypeEnum, SheetVisibleEnum
+from python_calamine import CalamineError, CalamineWorkbook, SheetTypeEnum, SheetVisibleEnum
 
 from workers.knowledge.document import DocumentError, Section
 from workers.knowledge.encoding import decode
@@ -30,13 +30,16 @@ class XlsxReader(Reader):
 
     def read(self, content: bytes, name: str) -> Reading:  # noqa: ARG002 -- the interface names it
         """A section for each sheet that has any cell filled, in the workbook's order."""
-        workbook = CalamineWorkbook.from_filelike(io.BytesIO(content))
         sections: list[Section] = []
-        for sheet in workbook.sheets_metadata:
-            if sheet.visible != SheetVisibleEnum.Visible or sheet.typ != SheetTypeEnum.WorkSheet:
-                continue
-            rows = [[_shown(value) for value in row] for row in workbook.get_sheet_by_name(sheet.name).iter_rows()]
-            sections.extend(_sections(rows, (sheet.name,)))
+        try:
+            workbook = CalamineWorkbook.from_filelike(io.BytesIO(content))
+            for sheet in workbook.sheets_metadata:
+                if sheet.visible != SheetVisibleEnum.Visible or sheet.typ != SheetTypeEnum.WorkSheet:
+                    continue
+                rows = [[_shown(value) for value in row] for row in workbook.get_sheet_by_name(sheet.name).iter_rows()]
+                sections.extend(_sections(rows, (sheet.name,)))
+        except CalamineError as error:
+            raise DocumentError(f"is damaged, or not an Excel workbook: {str(error)[:120]}") from error
         return Reading("", tuple(sections))
 
 

@@ -139,7 +139,7 @@ def test_other_events_are_nothing() -> None:
     assert translate(told, US) is None
 
 
-@pytest.mark.parametrize("raw", [b"", b"{", b"[]", b"{}", b'{"header": 1}', b'{"uuid": "v1"}'])
+@pytest.mark.parametrize("raw", [b"", b"{", b"[]", b"{}", b'{"header": 1}', b'{"uuid": "v1"}', b"[" * 9_999])
 def test_what_is_no_event_is_an_error(raw: bytes) -> None:
     """Bytes that are no event of schema 2.0 are refused."""
     with pytest.raises(EventError):
@@ -152,6 +152,27 @@ def test_an_event_without_its_parts_is_an_error() -> None:
     del broken["event"]["message"]["chat_id"]
     with pytest.raises(EventError, match="chat_id"):
         translate(broken, US)
+
+
+@pytest.mark.parametrize("time_ms", ["9" * 400, "-1", "soon"])
+def test_a_time_that_is_none_is_an_error(time_ms: str) -> None:
+    """Neither a date that no clock shows nor a word is a time."""
+    with pytest.raises(EventError):
+        translate(event({"text": "x"}, create_time=time_ms), US)
+
+
+@pytest.mark.parametrize("content", ["[" * 9_999, '{"content": [[1]]}', '{"content": 7}'])
+def test_words_that_cannot_be_read(content: str) -> None:
+    """Content nested without end has no words; a post whose parts are none is an error, in an event and in a quote."""
+    told = event({})
+    told["event"]["message"] |= {"message_type": "post", "content": content}
+    item = {"msg_type": "post", "body": {"content": content}, "sender": {"id": "ou_1"}}
+    for read in (lambda: translate(told, US), lambda: quoted_text(item, "cli_1", US)):
+        if content.startswith("["):
+            assert getattr(read(), "text", "") == ""
+        else:
+            with pytest.raises(EventError):
+                read()
 
 
 def test_a_quote_stands_above_the_question() -> None:

@@ -118,6 +118,7 @@ async def test_a_forged_verification_is_refused(fake: FakeWeCom, make_settings: 
         ("other_key", 403),
         ("other_token", 403),
         ("other_receiver", 403),
+        ("stale", 403),
         ("plain", 400),
         ("garbage", 400),
         ("unsigned", 403),
@@ -151,7 +152,8 @@ async def test_what_is_signed_and_makes_no_sense_does_no_harm(
     """Rubbish under a right signature is answered without an error of ours, and the next question as ever."""
     cipher = CallbackCipher(fake.account.token, fake.account.aes_key)
     sealed = cipher.seal(inside)
-    query = {"msg_signature": cipher.sign("1", "n", sealed), "timestamp": "1", "nonce": "n"}
+    now = str(int(time.time()))
+    query = {"msg_signature": cipher.sign(now, "n", sealed), "timestamp": now, "nonce": "n"}
     async with called_bot(fake, make_settings()) as (url, _bot), answering(valkey.address):
         async with aiohttp.ClientSession() as session, session.post(url, params=query, json={"encrypt": sealed}) as got:
             assert got.status in (200, 400)

@@ -106,10 +106,19 @@ def test_voice_mixed_and_quotes_are_words() -> None:
 
 
 @pytest.mark.parametrize(
-    "broken", [{"msgid": ""}, {"msgid": 3}, {"from": "USERID"}, {"create_time": "now"}, {"create_time": True}]
+    "broken",
+    [
+        {"msgid": ""},
+        {"msgid": 3},
+        {"from": "USERID"},
+        {"create_time": "now"},
+        {"create_time": True},
+        {"create_time": 10**400},
+        {"create_time": float("nan")},
+    ],
 )
 def test_a_callback_without_what_each_has_is_refused(broken: dict[str, Any]) -> None:
-    """No id, no sender or no time: no message."""
+    """No id, no sender or no possible time: no message."""
     with pytest.raises(EventError):
         to_message(GROUP_TEXT | broken, "fennel", {}, 0.0)
 

@@ -175,6 +175,13 @@ def test_any_body_is_a_message_or_refused(body: dict[str, Any]) -> None:
             continue
 
 
+@pytest.mark.parametrize("time_ms", [10**400, float("nan"), float("inf"), -1, "now"])
+def test_a_time_that_is_none_is_refused(time_ms: object) -> None:
+    """Neither a date that no clock shows nor a word is a time."""
+    with pytest.raises(EventError):
+        to_message(TEXT | {"create_time_ms": time_ms}, "b")
+
+
 # --- the cursor
 
 
