@@ -15,10 +15,10 @@ quoted = '$(subst ','\'',$(1))'
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo test lint format docs pages bench chaos kill-sync test-gpu test-web up down clean
+.PHONY: help venv demo test lint format docs pages bench chaos kill-sync test-upgrade test-gpu test-web up down clean
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 venv: $(VENV)/.installed ## make .venv and install the pinned packages in it
 
@@ -62,6 +62,9 @@ fuzz: venv ## a million bad inputs for everything that reads what comes from out
 
 kill-sync: venv ## kill a sync of 1,000 files at random moments and look at the index each time; KILLS=50 SEED=…
 	$(BIN)/python -m tests.workers.knowledge.kill_sync --kills $(or $(KILLS),50) $(if $(SEED),--seed $(SEED))
+
+test-upgrade: venv ## run bots and workers of another commit together with these, there and back; OLD=REF
+	$(BIN)/python -m tests.upgrade --old $(or $(OLD),$$(git describe --tags --abbrev=0 2>/dev/null || echo HEAD~1))
 
 test-gpu: venv ## the tests that need a GPU, on a machine that has one
 	$(BIN)/python -m pytest -m gpu tests --junitxml=benchmarks/results/gpu-tests.xml

@@ -23,11 +23,19 @@ RESTART_AFTER_S = 0.2
 class Program:
     """One program that is always running, but for moments: ``kill`` ends it, and a thread starts it again."""
 
-    def __init__(self, name: str, command: list[str], environment: Mapping[str, str], log_folder: Path) -> None:
+    def __init__(
+        self,
+        name: str,
+        command: list[str],
+        environment: Mapping[str, str],
+        log_folder: Path,
+        checkout: Path = CHECKOUT,
+    ) -> None:
         self.name = name
         self.ends = 0
+        self.environment = {**os.environ, **environment}
         self._command = command
-        self._environment = {**os.environ, **environment}
+        self._checkout = checkout
         self._log: IO[bytes] = (log_folder / f"{name}.log").open("ab")
         self._stopping = threading.Event()
         self._process = self._start()
@@ -36,7 +44,7 @@ class Program:
 
     def _start(self) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            self._command, env=self._environment, cwd=CHECKOUT, stdout=self._log, stderr=subprocess.STDOUT
+            self._command, env=self.environment, cwd=self._checkout, stdout=self._log, stderr=subprocess.STDOUT
         )
 
     def _keep(self) -> None:
@@ -47,6 +55,18 @@ class Program:
             self.ends += 1
             time.sleep(RESTART_AFTER_S)
             self._process = self._start()
+
+    @property
+    def pid(self) -> int:
+        """The process that runs now."""
+        return self._process.pid
+
+    def move(self, checkout: Path) -> None:
+        """Stop it as supervisord would, and have it started again from another checkout; returns when it has ended."""
+        self._checkout = checkout
+        before = self._process
+        before.send_signal(signal.SIGTERM)
+        before.wait()
 
     def kill(self) -> bool:
         """SIGKILL; False where there is nothing to kill at the moment."""

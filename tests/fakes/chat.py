@@ -94,7 +94,7 @@ class FakeChat(FakeServer):
 
     def replies(self, message_id: str) -> list[Post]:
         """What is shown in answer to a message."""
-        return [post for post in self.posts.values() if post.reply_to == message_id]
+        return [post for post in list(self.posts.values()) if post.reply_to == message_id]
 
     def ended(self, message_id: str) -> Post | None:
         """The reply that ends a question, once it is shown."""

@@ -1,0 +1,1 @@
+"""Two checkouts at work together."""
