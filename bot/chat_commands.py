@@ -240,10 +240,14 @@ class ChatCommands:
     async def _kb(self, asked: Asked) -> Said:
         """Look at, or change, the channel's binding as `fennel kb bind` writes it."""
         place, name = asked.here.place, asked.command.argument
-        if name in _USUAL or name == DEFAULT_BASE:
-            await self._redis.hdel(names.bindings_key(), place)
-        elif name:
-            await self._redis.hset(names.bindings_key(), place, json.dumps([name], ensure_ascii=False))
+        async with self._redis.pipeline(transaction=True) as step:
+            if name in _USUAL or name == DEFAULT_BASE:
+                step.hdel(names.bindings_key(), place)
+            elif name:
+                step.hset(names.bindings_key(), place, json.dumps([name], ensure_ascii=False))
+            if name:
+                step.incr(names.bindings_changes_key())
+                await step.execute()
         bound = await self._redis.hget(names.bindings_key(), place)
         if bound is None:
             return asked.say("kb_default")

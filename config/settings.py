@@ -449,6 +449,11 @@ class Settings(BaseSettings):
         return self.home / "knowledge" / "index.sqlite3"
 
     @property
+    def bindings_copy_file(self) -> Path:
+        """What a worker last saw of the channels' bindings."""
+        return self.index_file.with_name("bindings.json")
+
+    @property
     def gate_folder(self) -> Path:
         """Where `fennel kb tune` writes what it learned, a file for each knowledge base."""
         return self.home / "gate"

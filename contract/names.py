@@ -119,6 +119,11 @@ def bindings_key() -> str:
     return "fennel:bindings"
 
 
+def bindings_changes_key() -> str:
+    """Counts the changes of the bindings: a Redis that counts less than it did has lost its data."""
+    return "fennel:bindings-changes"
+
+
 def channel_key(place: str) -> str:
     """Hash: what admins have set in a channel: whether it is paused, limits of its own."""
     return f"fennel:channel:{place}"

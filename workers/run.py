@@ -21,6 +21,7 @@ from workers.engine_report import EngineReport
 from workers.gates.learned import open_gate
 from workers.health import QueueCollector, WorkerHealth
 from workers.knowledge.bindings import Bindings
+from workers.knowledge.bindings_copy import BindingsCopy
 from workers.knowledge.embedder import open_embedder
 from workers.knowledge.retrievers.hybrid import open_retriever
 from workers.knowledge.store import open_store
@@ -51,7 +52,7 @@ def run_worker(settings: Settings, name: str) -> int:
     )
     embedder = open_embedder(settings.knowledge.embedder)
     store = open_store(settings, embedder)
-    bindings = Bindings(connection)
+    bindings = Bindings(connection, BindingsCopy(settings.bindings_copy_file))
     gate = open_gate(settings, embedder)
     retriever = open_retriever(settings, store, embedder)
     pipeline = Pipeline(retriever, gate, settings, bindings.bases_of)

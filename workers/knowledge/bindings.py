@@ -1,6 +1,7 @@
 """Bindings: which knowledge bases a channel may see. A channel that is bound to none sees the default base.
 
-They stand in Redis, where every worker reads them at each question: a change holds at once, and on every host.
+They stand in Redis, where every worker reads them at each question: a change holds at once, and on every host. A worker
+keeps a copy for the day that Redis loses its data.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import redis
 
 from contract import names
 from workers.knowledge.base import DEFAULT_BASE, check_base_name
+from workers.knowledge.bindings_copy import BindingsCopy
 from workers.knowledge.document import KnowledgeError
 
 _CHANNEL = re.compile(r"[a-z][a-z0-9-]*:[^\s:]+:\S+")
@@ -21,15 +23,19 @@ _CHANNEL = re.compile(r"[a-z][a-z0-9-]*:[^\s:]+:\S+")
 class Bindings:
     """The bindings of all channels. A channel is PLATFORM:TENANT:CHANNEL, as `@fennel status` tells it."""
 
-    def __init__(self, connection: redis.Redis) -> None:
+    def __init__(self, connection: redis.Redis, copy: BindingsCopy | None = None) -> None:
         self._connection = connection
+        self._copy = copy
 
     def bases_of(self, channel: str) -> tuple[str, ...]:
         """The bases that a channel may see.
 
         Raises KnowledgeError for a binding that cannot be read: guessing would show what was to be hidden.
         """
-        said = self._connection.hget(names.bindings_key(), channel)
+        counted, said = self._look(channel)
+        if self._copy is not None and counted != self._copy.changes:
+            self._copy.meet(self._connection, counted)
+            _, said = self._look(channel)
         return _bases(channel, said) if said is not None else (DEFAULT_BASE,)
 
     def bind(self, channel: str, bases: Sequence[str]) -> None:
@@ -42,11 +48,25 @@ class Bindings:
         kept = list(dict.fromkeys(check_base_name(base) for base in bases))
         if not kept:
             raise KnowledgeError("a channel is bound to one base at least")
-        self._connection.hset(names.bindings_key(), channel, json.dumps(kept, ensure_ascii=False))
+        with self._connection.pipeline() as step:
+            step.hset(names.bindings_key(), channel, json.dumps(kept, ensure_ascii=False))
+            step.incr(names.bindings_changes_key())
+            step.execute()
 
     def unbind(self, channel: str) -> bool:
         """Let a channel see the default base again; False where it was not bound."""
-        return bool(self._connection.hdel(names.bindings_key(), channel))
+        with self._connection.pipeline() as step:
+            step.hdel(names.bindings_key(), channel)
+            step.incr(names.bindings_changes_key())
+            return bool(step.execute()[0])
+
+    def _look(self, channel: str) -> tuple[int, bytes | str | None]:
+        """How many changes there were, and what the channel is bound to."""
+        with self._connection.pipeline() as step:
+            step.get(names.bindings_changes_key())
+            step.hget(names.bindings_key(), channel)
+            counted, said = step.execute()
+        return int(counted or 0), said
 
     def all(self) -> dict[str, tuple[str, ...]]:
         """Every bound channel with its bases, by name."""
