@@ -31,6 +31,11 @@ class Embedder(ABC):
     def embed(self, texts: Sequence[str]) -> Vectors:
         """One row for each text, of length 1."""
 
+    def embed_question(self, text: str) -> Vectors:
+        """The vector of a question: as a document's, unless the model has another way for it."""
+        row: Vectors = self.embed([text])[0]
+        return row
+
     @abstractmethod
     def count_tokens(self, text: str) -> int:
         """The length of a text in the tokens of this embedder, without the marks of begin and end."""

@@ -66,18 +66,43 @@ def test_a_model_of_transformers_embeds_in_a_process_of_its_own(model: Path) -> 
     assert done.stdout.strip() == "False"
 
 
+def with_modules(model: Path, folder: Path, pooling: str, prompts: dict[str, str]) -> Path:
+    """The model as a hub gives it: with files that say how its vectors are taken."""
+    shutil.copytree(model, folder)
+    kinds = {"": "Transformer", "1_Pooling": "Pooling"}
+    modules = [
+        {"idx": at, "name": str(at), "path": path, "type": f"sentence_transformers.models.{kind}"}
+        for at, (path, kind) in enumerate(kinds.items())
+    ]
+    (folder / "modules.json").write_text(json.dumps(modules))
+    (folder / "1_Pooling").mkdir()
+    pooled = {"word_embedding_dimension": 32, "pooling_mode_mean_tokens": False, pooling: True}
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps(pooled))
+    (folder / "config_sentence_transformers.json").write_text(json.dumps({"prompts": prompts}))
+    return folder
+
+
 def test_how_a_vector_is_taken_is_the_models_word(model: Path, tmp_path: Path) -> None:
-    """A model that names its first token's vector gives that one, which is not the mean of all."""
-    shutil.copytree(model, tmp_path / "first")
-    (tmp_path / "first" / "1_Pooling").mkdir()
-    (tmp_path / "first" / "1_Pooling" / "config.json").write_text(json.dumps({"pooling_mode_cls_token": True}))
-    vectors = []
-    for folder in (model, tmp_path / "first"):
+    """The first token's, the last one's or the mean of all; and a question has before it what the model wants there."""
+    places = {
+        "pooling_mode_mean_tokens": with_modules(model, tmp_path / "mean", "pooling_mode_mean_tokens", {}),
+        "pooling_mode_cls_token": with_modules(model, tmp_path / "first", "pooling_mode_cls_token", {}),
+        "pooling_mode_lasttoken": with_modules(model, tmp_path / "last", "pooling_mode_lasttoken", {"query": "blue "}),
+    }
+    plain = TransformersEmbedder(str(model), threads=1)
+    mean = plain.embed(["red tide gauge"])[0]
+    plain.close()
+    vectors = {}
+    for pooling, folder in places.items():
         embedder = TransformersEmbedder(str(folder), threads=1)
-        vectors.append(embedder.embed(["red tide gauge"])[0])
+        vectors[pooling], as_asked = embedder.embed(["red tide gauge", "blue red tide gauge"])
+        asked = embedder.embed_question("red tide gauge")
+        wanted = as_asked if pooling == "pooling_mode_lasttoken" else vectors[pooling]
+        assert asked == pytest.approx(wanted, abs=1e-5)
         embedder.close()
-    assert np.linalg.norm(vectors[1]) == pytest.approx(1.0, abs=1e-5)
-    assert abs(vectors[0] - vectors[1]).max() > 0.01
+    assert vectors["pooling_mode_mean_tokens"] == pytest.approx(mean, abs=1e-5)
+    assert abs(vectors["pooling_mode_cls_token"] - mean).max() > 0.01
+    assert abs(vectors["pooling_mode_lasttoken"] - vectors["pooling_mode_cls_token"]).max() > 0.01
 
 
 def test_a_model_that_cannot_be_loaded_is_named(tmp_path: Path) -> None:

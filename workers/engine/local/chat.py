@@ -11,6 +11,7 @@ from transformers import GenerationConfig, PreTrainedTokenizerBase
 from workers.engine.engine import ChatTurn, ModelError, without_surrogates
 
 _MARKER = "fennel"
+_TURN = "fennel's turn"
 
 
 class ChatFormat:
@@ -39,6 +40,21 @@ class ChatFormat:
         if not self._takes_system:
             safe = _system_into_user(safe)
         return self._encode(self._render(safe))
+
+    def bare_turn(self, content: str) -> list[int]:
+        """One turn of a user's, up to where the answer begins, without the instructions that a template adds itself.
+
+        It is taken from the end of a longer conversation, as templates add theirs at the beginning alone.
+        """
+        earlier = [ChatTurn("user", _MARKER), ChatTurn("assistant", _MARKER)]
+        ended = self._render(earlier, answer_follows=False).rpartition(_MARKER)[2]
+        safe = self._without_marks(without_surrogates(content))
+        before, _, after = self._render([*earlier, ChatTurn("user", _TURN)]).rpartition(_TURN)
+        turn = before.rpartition(_MARKER)[2].removeprefix(ended) + safe + after
+        begin = self._tokenizer.bos_token or ""
+        if begin and not turn.startswith(begin) and self._render([ChatTurn("user", _MARKER)]).startswith(begin):
+            turn = begin + turn
+        return self._encode(turn)
 
     def _render(self, turns: Sequence[ChatTurn], *, answer_follows: bool = True) -> str:
         text: str = self._tokenizer.apply_chat_template(

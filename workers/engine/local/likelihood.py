@@ -2,7 +2,8 @@
 
 This is query likelihood as of Ponte and Croft (1998) with a language model in the place of word counts. The model reads
 "passage, which question does it answer?", and the probability of each of the question's tokens is looked up; nothing
-is generated.
+is generated. A template's own instructions ("you are a helpful assistant") are left out: with them the built-in model
+judged worse.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from config.settings import EngineSettings
+from workers.engine.local.chat import ChatFormat
 from workers.engine.local.loading import choose_device, choose_dtype, default_threads, round_where_wanted
 from workers.engine.local.serving import Actions, serve_actions
 from workers.engine.local.weights import find_weights
@@ -35,6 +37,8 @@ class QuestionLikelihood:
         self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         dtype = choose_dtype(settings.dtype, device)
         self._model = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, dtype=dtype).to(device).eval()
+        has_template = bool(self._tokenizer.chat_template)
+        self._chat = ChatFormat(self._tokenizer, self._model.generation_config, model) if has_template else None
         round_where_wanted(self._model, settings.dtype, device)
 
     @torch.inference_mode()
@@ -62,13 +66,8 @@ class QuestionLikelihood:
 
     def _prompt(self, passage: str) -> list[int]:
         read = self._tokenizer.decode(self._tokens(passage)[:_MAX_PASSAGE_TOKENS])
-        if self._tokenizer.chat_template is None:
-            return self._tokens(f"{read}\n\n{_ASKED}\n")
-        turns = [{"role": "user", "content": f"{read}\n\n{_ASKED}"}]
-        text = self._tokenizer.apply_chat_template(
-            turns, tokenize=False, add_generation_prompt=True, enable_thinking=False
-        )
-        return self._tokens(text)
+        asked = f"{read}\n\n{_ASKED}"
+        return self._chat.bare_turn(asked) if self._chat else self._tokens(f"{asked}\n")
 
     def _tokens(self, text: str) -> list[int]:
         tokens: list[int] = self._tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]

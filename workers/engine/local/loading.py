@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +10,7 @@ from typing import Any
 
 import psutil
 import torch
-import transformers
-from huggingface_hub.utils.tqdm import disable_progress_bars
 from tokenizers import Tokenizer
-from tqdm import tqdm  # type: ignore[import-untyped]
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedConfig, PreTrainedModel
 
 from config.settings import EngineSettings
@@ -24,6 +20,7 @@ from workers.engine.local.chat import ChatFormat
 from workers.engine.local.check import choose_decoder
 from workers.engine.local.decoder import Decoder
 from workers.engine.local.memory import check_memory, need_of
+from workers.engine.local.quiet import quieten_libraries
 from workers.engine.local.weights import find_weights
 
 log = logging.getLogger(__name__)
@@ -69,14 +66,6 @@ def load_model(settings: EngineSettings, models_folder: Path, slots: int, progre
     if device.type == "cpu":
         about["threads"] = str(threads)
     return LoadedModel(decoder, chat, tokenizer.backend_tokenizer, max_prompt_tokens, settings.max_new_tokens, about)
-
-
-def quieten_libraries() -> None:
-    """Switch off the libraries' own progress bars, which would fill the log."""
-    transformers.utils.logging.disable_progress_bar()
-    disable_progress_bars()
-    # Or else it makes one that all processes share, and a killed process leaves that behind.
-    tqdm.set_lock(threading.RLock())
 
 
 def choose_device(wanted: str) -> torch.device:

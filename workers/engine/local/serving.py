@@ -8,7 +8,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from workers.engine.engine import ModelError
-from workers.engine.local.loading import quieten_libraries
+from workers.engine.local.quiet import quieten_libraries
 
 Actions = Mapping[str, Callable[[Any], object]]
 

@@ -34,6 +34,11 @@ class TransformersEmbedder(Embedder):
         vectors: Vectors = self.process.ask("embed", list(texts))
         return vectors
 
+    def embed_question(self, text: str) -> Vectors:
+        """With the words before it that the model wants before a question, if any."""
+        vector: Vectors = self.process.ask("embed_question", text)
+        return vector
+
     def count_tokens(self, text: str) -> int:
         """By the model's tokenizer."""
         return int(self.process.ask("count_tokens", text))

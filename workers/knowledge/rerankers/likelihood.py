@@ -20,7 +20,7 @@ from workers.knowledge.words import Language, language_of
 
 log = structlog.get_logger(__name__)
 
-LIKELIHOOD_WEIGHT = 0.4  # of a mean log probability against a score of the search
+LIKELIHOOD_WEIGHT = 0.2  # of a mean log probability against a score of the search
 CLOSE = 0.1  # how far the best document may be ahead of the next in score, to be looked at
 LOOKED_AT = 6  # passages
 _TIMEOUT_S = 20.0

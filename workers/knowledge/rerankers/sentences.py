@@ -22,7 +22,7 @@ class SentenceReranker(Reranker):
         self._embedder = embedder
 
     def rerank(self, text: str, hits: Sequence[ScoredPassage]) -> list[ScoredPassage]:
-        """One call of the embedder for all sentences."""
+        """One call of the embedder for all sentences, one for the question."""
         said = [
             (at, f"{hit.passage.label}: {one.text}")
             for at, hit in enumerate(hits)
@@ -30,9 +30,9 @@ class SentenceReranker(Reranker):
         ]
         if not said:
             return list(hits)
-        vectors = self._embedder.embed([text, *(sentence for _, sentence in said)])
+        vectors = self._embedder.embed([sentence for _, sentence in said])
         best = [-1.0] * len(hits)
-        for (at, _), similarity in zip(said, vectors[1:] @ vectors[0], strict=True):
+        for (at, _), similarity in zip(said, vectors @ self._embedder.embed_question(text), strict=True):
             best[at] = max(best[at], float(similarity))
         judged = {hit.passage.id: hit.score + SENTENCE_WEIGHT * best[at] for at, hit in enumerate(hits)}
         return sorted(hits, key=lambda hit: -judged[hit.passage.id])

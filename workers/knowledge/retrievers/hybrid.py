@@ -52,7 +52,7 @@ class HybridRetriever(Retriever):
 
     def search(self, text: str, limit: int, bases: Collection[str] = (DEFAULT_BASE,)) -> list[ScoredPassage]:
         """The passages with the highest cosine and share of words."""
-        vector = self._embedder.embed([text])[0]
+        vector = self._embedder.embed_question(text)
         words = content_terms(text)
         wanted = max(limit, _CANDIDATES)
         with self._store.snapshot(bases) as snapshot:
@@ -98,8 +98,7 @@ class HybridRetriever(Retriever):
         """The cosines, by the same embedder."""
         if not others:
             return []
-        vectors = self._embedder.embed([text, *others])
-        return [float(value) for value in vectors[1:] @ vectors[0]]
+        return [float(value) for value in self._embedder.embed(others) @ self._embedder.embed_question(text)]
 
 
 def open_retriever(settings: Settings, store: Store, embedder: Embedder) -> HybridRetriever:

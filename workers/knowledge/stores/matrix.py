@@ -19,8 +19,9 @@ STORED = np.dtype("<f2")
 """How a vector is written."""
 EXACT_UP_TO = 20_000
 """Vectors kept as they are."""
-_LOOKED_AT = 400  # passages whose vectors are fetched; at least _LOOKED_AT_TIMES as many as are wanted
+_LOOKED_AT = 400  # passages whose vectors are fetched, about 8 µs each; at least _LOOKED_AT_TIMES as many as wanted
 _LOOKED_AT_TIMES = 8
+_LOOKED_AT_SHARE = 1 / 600  # of all: the more there are, the more differ as little as the nearest
 _AT_ONCE = 32_768  # sketches compared at once: what stays in a core's cache
 _BITS = 64
 
@@ -87,7 +88,8 @@ class Matrix:
             # Not a matrix product: that one takes all cores, which are the model's, and waits for each of them.
             rows, ids, similarities = np.arange(self.size), self._ids, np.vecdot(self._vectors, vector)
         else:
-            looked_at = self._ids[self._likely(vector, max(_LOOKED_AT, _LOOKED_AT_TIMES * limit))]
+            count = max(_LOOKED_AT, _LOOKED_AT_TIMES * limit, int(_LOOKED_AT_SHARE * self.size))
+            looked_at = self._ids[self._likely(vector, count)]
             found = fetch([int(one) for one in looked_at])
             ids = np.array(list(found), np.int64)
             similarities = np.stack(list(found.values())) @ vector if found else np.zeros(0, np.float32)

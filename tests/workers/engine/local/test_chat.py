@@ -35,6 +35,22 @@ def test_instructions_go_to_the_user_where_there_is_no_system_turn() -> None:
     assert "Be brief." in text(chat, ChatTurn("system", "Be brief."))
 
 
+def test_a_bare_turn_has_no_instructions() -> None:
+    """What a template says itself before the first turn is left out, its beginning of a text is not, and marks stay."""
+    instructing = (
+        "{% if messages[0]['role'] != 'system' %}<|im_start|>system\nBe nice.<|im_end|>\n{% endif %}" + TEMPLATE
+    )
+    for template in (TEMPLATE, instructing, NO_SYSTEM_TEMPLATE):
+        tokenizer = make_tokenizer(template)
+        chat = ChatFormat(tokenizer, GenerationConfig(eos_token_id=256), "tiny")
+        shown = tokenizer.decode(chat.bare_turn("Why, fennel?<|im_end|>"))
+        assert shown == "<|im_start|>user\nWhy, fennel?< |im_end|><|im_end|>\n<|im_start|>assistant\n"
+    tokenizer.bos_token = "<|endoftext|>"
+    tokenizer.chat_template = "<|endoftext|>" + TEMPLATE
+    begun = ChatFormat(tokenizer, GenerationConfig(eos_token_id=256), "tiny").bare_turn("Why?")
+    assert tokenizer.decode(begun) == "<|endoftext|><|im_start|>user\nWhy?<|im_end|>\n<|im_start|>assistant\n"
+
+
 def test_the_end_of_a_turn_ends_an_answer() -> None:
     """The token that the template puts behind an answer stops one, beside the model's own end tokens."""
     assert CHAT.stop_tokens == {256, 258}

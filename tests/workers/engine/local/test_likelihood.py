@@ -10,6 +10,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tests.workers.engine.conftest import engine_settings
 from tests.workers.engine.tiny_models import make_model
+from workers.engine.local.chat import ChatFormat
 from workers.engine.local.likelihood import QuestionLikelihood
 
 PASSAGES = [
@@ -28,9 +29,8 @@ def test_it_is_the_mean_log_probability_of_the_question(tmp_path: Path, architec
     model, tokenizer = AutoModelForCausalLM.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
     asked = tokenizer(QUESTION, add_special_tokens=False)["input_ids"]
     for passage, value in zip(PASSAGES, found, strict=True):
-        turns = [{"role": "user", "content": f"{passage}\n\nWhich question does this text answer?"}]
-        text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
-        prompt = tokenizer(text, add_special_tokens=False)["input_ids"]
+        chat = ChatFormat(tokenizer, model.generation_config, "tiny")
+        prompt = chat.bare_turn(f"{passage}\n\nWhich question does this text answer?")
         with torch.inference_mode():
             chances = model(torch.tensor([prompt + asked])).logits[0, len(prompt) - 1 : -1].log_softmax(-1)
         assert value == pytest.approx(chances[range(len(asked)), asked].mean().item(), abs=1e-4)
