@@ -17,6 +17,7 @@ COMMANDS = [
     ["benchmarks.quality"],
     ["benchmarks.retrieval", "--passages", "100000"],
     ["benchmarks.ingest"],
+    ["benchmarks.web"],
 ]
 
 

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 
 from config.settings import CHECKOUT
 from tests.bot.platforms.web.page import GUEST, OPERATOR, quick_hash
@@ -24,7 +24,8 @@ FLAGS = (
 )
 PICTURES = CHECKOUT / "var" / "web"
 DESK, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
-EXPECT_MS = 20_000
+EXPECT_MS = 40_000
+"""What a machine may take that does seven other things."""
 
 Visit = Callable[..., Awaitable[Page]]
 
@@ -34,6 +35,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.web)
+            item.add_marker(pytest.mark.timeout(300))
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -125,6 +127,11 @@ async def visit(browser: Browser) -> AsyncIterator[Visit]:
     hosts = {urlsplit(one).hostname for one in asked if urlsplit(one).scheme not in ("data", "blob")}
     assert hosts <= {"127.0.0.1"}, hosts
     assert faults == []
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _patience() -> None:
+    expect.set_options(timeout=EXPECT_MS)
 
 
 async def come_in(page: Page, name: str, password: str = "") -> None:

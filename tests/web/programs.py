@@ -42,6 +42,7 @@ class PageProgram:
         self._process: subprocess.Popen[str] | None = None
         self._said: list[str] = []
         self.url = ""
+        self.open_s = self.ready_s = 0.0
 
     def start(self) -> None:
         """Start it, and return when the page is open with its tabs."""
@@ -55,9 +56,12 @@ class PageProgram:
             stderr=subprocess.STDOUT,
             text=True,
         )
+        began_s = time.monotonic()
         threading.Thread(target=self._keep, args=(self._process,), daemon=True).start()
         self.url = self.until(_URL.pattern)
+        self.open_s = time.monotonic() - began_s
         self.until(_TABS_READY)
+        self.ready_s = time.monotonic() - began_s
         if self._whole:
             self.until("Fennel is ready")
         # The next start listens where this one did, as in use.
@@ -85,6 +89,12 @@ class PageProgram:
             timeout=WITHIN_S,
         )
         assert done.returncode == 0, done.stderr
+
+    @property
+    def pid(self) -> int:
+        """The process."""
+        assert self._process is not None
+        return self._process.pid
 
     def kill(self) -> None:
         """End it at once, with everything that it has not written down."""

@@ -122,7 +122,7 @@ async def test_a_bot_that_is_killed_comes_back(visit: Visit, program: PageProgra
     await expect(page.locator("#problem")).to_have_text("This was not sent, please try again.")
     await answering.end(question, ANSWER)
     program.start()
-    await expect(page.locator("#trouble")).to_be_hidden(timeout=30_000)
+    await expect(page.locator("#trouble")).to_be_hidden(timeout=60_000)
     await expect(page.locator(".post.answered")).to_contain_text("thirty days off")
     await expect(page.locator(".post.ours")).to_have_count(1)
     await page.press("#text", "Enter")
@@ -144,6 +144,31 @@ async def test_alone_with_the_bot(visit: Visit, program: PageProgram, answering:
     await expect(bob.locator(".thread")).to_have_count(1)
     await ann.goto(f"{program.url}?room=general")
     await expect(ann.locator(".empty")).to_be_visible()
+
+
+async def test_a_page_that_nobody_sees_keeps_no_connection(
+    visit: Visit, program: PageProgram, answering: Answering
+) -> None:
+    """A browser has six for a site; when the page is looked at again, it shows what happened meanwhile."""
+    page, bob = await visit(program.url, "Ann"), await visit(program.url, "Bob")
+    await expect(page.locator("body[data-live]")).to_be_attached()
+    await see(page, hidden=True)
+    await say(bob, "while you were away")
+    await expect(bob.get_by_text("while you were away")).to_be_visible()
+    await expect(page.get_by_text("while you were away")).to_have_count(0)
+    await see(page, hidden=False)
+    await expect(page.get_by_text("while you were away")).to_be_visible()
+
+
+async def see(page: Page, *, hidden: bool) -> None:
+    """Somebody turns to another page, or back to this one."""
+    await page.evaluate(
+        """hidden => {
+             Object.defineProperty(document, "hidden", {get: () => hidden, configurable: true});
+             document.dispatchEvent(new Event("visibilitychange"));
+           }""",
+        hidden,
+    )
 
 
 async def test_nothing_that_is_written_runs(visit: Visit, program: PageProgram, answering: Answering) -> None:
@@ -194,5 +219,6 @@ async def test_the_first_paint_comes_soon(visit: Visit, program: PageProgram, an
 
 async def first_paint_ms(page: Page) -> float:
     """When the page was painted first, after it was asked for."""
+    await page.wait_for_function("performance.getEntriesByName('first-contentful-paint').length")
     paints = await page.evaluate("performance.getEntriesByName('first-contentful-paint').map(one => one.startTime)")
     return float(paints[0])

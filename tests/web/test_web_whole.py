@@ -30,7 +30,7 @@ async def test_a_worker_is_killed_while_pages_watch(visit: Visit, whole: PagePro
     """The operators' page shows that it is gone and that it is back; the question is answered once all the same."""
     operators = await visit(whole.url, "Olga", "/operators/")
     ready = operators.locator("#workers .state.ready")
-    await expect(ready).to_be_visible(timeout=30_000)
+    await expect(ready).to_be_visible(timeout=60_000)
     page = await visit(whole.url, "Ann")
     pids = await operators.locator("#workers").get_attribute("data-pids")
     assert pids

@@ -53,7 +53,11 @@ class Look:
         self._bot = bot
         self._markdown = AnswerMarkdown()
         self._templates = Environment(
-            loader=FileSystemLoader(FOLDER / "templates"), autoescape=True, trim_blocks=True, lstrip_blocks=True
+            loader=FileSystemLoader(FOLDER / "templates"),
+            autoescape=True,
+            auto_reload=False,
+            trim_blocks=True,
+            lstrip_blocks=True,
         )
         self._templates.filters.update(
             hue=_hue, initial=_initial, time=_time, moment=_moment, short=_short, hour=_hour, day=_day

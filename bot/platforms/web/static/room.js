@@ -9,6 +9,7 @@ const problem = document.getElementById("problem");
 const where = document.getElementById("where");
 const room = timeline.dataset.room;
 let thread = ""; // the thread that is written into; empty: a new one
+let events = null; // the stream of changes; none while nobody sees the page
 let key = ""; // of the message that is being sent: the same one is sent again until it is taken
 
 function nearEnd() {
@@ -65,9 +66,13 @@ function showAll(html) {
 
 function listen() {
   const version = encodeURIComponent(timeline.dataset.version);
-  const events = new EventSource(`/room/events?room=${encodeURIComponent(room)}&version=${version}`);
-  events.addEventListener("all", (event) => showAll(JSON.parse(event.data)));
-  events.addEventListener("post", (event) => showPost(JSON.parse(event.data)));
+  events?.close();
+  events = new EventSource(`/room/events?room=${encodeURIComponent(room)}&version=${version}`);
+  for (const [kind, show] of [["all", showAll], ["post", showPost]])
+    events.addEventListener(kind, (event) => {
+      show(JSON.parse(event.data));
+      timeline.dataset.version = event.lastEventId;
+    });
   events.onopen = () => {
     trouble.hidden = true;
     document.body.dataset.live = "yes";
@@ -75,11 +80,20 @@ function listen() {
   events.onerror = () => {
     trouble.hidden = false;
     // A browser gives up where the answer is no stream: a proxy's error, a session that is over.
-    if (events.readyState === EventSource.CLOSED) setTimeout(again, 2000);
+    if (events?.readyState === EventSource.CLOSED) setTimeout(again, 2000);
   };
 }
 
+// A browser keeps six connections to a site: a page that nobody sees leaves its own to the others.
+function look() {
+  if (document.hidden) {
+    events?.close();
+    events = null;
+  } else if (!events) listen();
+}
+
 async function again() {
+  if (!events) return;
   const answer = await fetch(location.href, { redirect: "manual" }).catch(() => null);
   if (answer?.type === "opaqueredirect") location.reload();
   else listen();
@@ -176,6 +190,7 @@ text.addEventListener("input", () => {
   grow();
 });
 
+document.addEventListener("visibilitychange", look);
 localTimes(timeline);
 toEnd();
-listen();
+look();

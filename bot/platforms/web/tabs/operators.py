@@ -70,6 +70,7 @@ class OperatorsPage:
                 [_moment(point), value, self.words[f"time_{name}"]]
                 for point in found
                 for name, value in (("median", point.median_s), ("slow", point.slow_s))
+                if value is not None
             ),
         )
 
