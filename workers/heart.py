@@ -9,9 +9,11 @@ from collections.abc import Callable
 import redis
 import structlog
 from rq.queue import Queue
+from rq.timeouts import BaseDeathPenalty
 
-from workers.assignment import Assignment, StopReason
+from workers.assignment import StopReason
 from workers.finisher import Finisher
+from workers.places import Places
 from workers.reaper import Reaper
 
 log = structlog.get_logger(__name__)
@@ -21,23 +23,31 @@ REAP_EVERY_S = 5.0
 STOP_GRACE_S = 5.0
 
 
+class NoDeathPenalty(BaseDeathPenalty):  # type: ignore[misc]  # RQ is not typed
+    """Time limits are enforced by the heart thread: an alarm signal cannot reach the thread that answers."""
+
+    def setup_death_penalty(self) -> None:
+        """Nothing to set up."""
+
+    def cancel_death_penalty(self) -> None:
+        """Nothing to cancel."""
+
+
 class Heart:
-    """Beats in a thread of its own. `assignments` is the worker's table, and `books` the lock on it."""
+    """Beats in a thread of its own, for what stands in the worker's `places`."""
 
     def __init__(
         self,
         connection: redis.Redis,
         rq_queue: Queue,
-        assignments: dict[str, Assignment],
-        books: threading.Lock,
+        places: Places,
         finisher: Finisher,
         reaper: Reaper,
         lease_s: int,
     ) -> None:
         self._connection = connection
         self._registry = rq_queue.started_job_registry
-        self._assignments = assignments
-        self._books = books
+        self._places = places
         self._finisher = finisher
         self._reaper = reaper
         self._lease_s = lease_s
@@ -58,24 +68,19 @@ class Heart:
                 log.exception("a heartbeat failed")
 
     def _reap(self) -> None:
-        with self._books:
-            own = {one.execution.composite_key for one in self._assignments.values()}
-        self._reaper.reap(own)
+        self._reaper.reap({one.execution.composite_key for one in self._places.held()})
         self._reaped_s = time.monotonic()
 
     def _enforce_time_limits(self) -> None:
         now_s = time.monotonic()
-        with self._books:
-            held = list(self._assignments.values())
-        for assignment in held:
+        for assignment in self._places.held():
             if now_s > assignment.deadline_s:
                 assignment.stop(StopReason.TIMEOUT)
             if now_s > assignment.deadline_s + STOP_GRACE_S:
                 self._finisher.stopped(assignment)
 
     def _renew_leases(self, tell: Callable[[redis.client.Pipeline], None]) -> None:
-        with self._books:
-            held = list(self._assignments.values())
+        held = self._places.held()
         # One that ends meanwhile is not brought back: registries are only renewed where the execution still stands
         # in them, and a hash that comes back ends with its lease.
         with self._connection.pipeline() as pipeline:

@@ -31,7 +31,7 @@ from tests.valkey import ValkeyServer
 from tests.workers.questions import ask, finals, job_for, make_question, rq_queue, wait_for_finals
 from tests.workers.scripted_worker import RUNS_KEY, WorkerProcess, WorkerThread
 from workers.ledger import Ledger
-from workers.worker import WorkerRunningError
+from workers.registration import WorkerRunningError
 
 
 @pytest.fixture
@@ -237,7 +237,7 @@ def test_a_suspended_worker_takes_nothing_until_it_is_resumed(valkey: ValkeyServ
     suspend(connection)
     question = ask(connection, "sleep:0")
     with WorkerThread(valkey.url) as running:
-        while running.worker._suspension_asked_s < 0:
+        while running.worker._suspension.asked_at_s < 0:
             time.sleep(0.01)
         assert fetch(connection, question.id).get_status() == JobStatus.QUEUED
         resume(connection)
@@ -255,8 +255,8 @@ def test_a_question_of_a_newer_version_waits_for_a_newer_worker(
     valkey: ValkeyServer, connection: redis.Redis, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A worker of the release before leaves it in the queue, answers the others, and says what it waits for."""
-    monkeypatch.setattr("workers.worker.NEWER_TOLD_EVERY_S", 0.0)
-    monkeypatch.setattr("workers.worker.NEWER_WAITS_S", 0.1)
+    monkeypatch.setattr("workers.admission.NEWER_TOLD_EVERY_S", 0.0)
+    monkeypatch.setattr("workers.admission.NEWER_WAITS_S", 0.1)
     newer = [ask(connection) for _ in range(2)]
     for question in newer:
         as_newer(connection, question, 2)

@@ -18,7 +18,7 @@ from contract.wire import WireError
 from tests.fuzz.target import LoopTarget, Reading, Target
 from tests.fuzz.targets.records import FINAL, QUESTION
 from tests.valkey import ValkeyServer
-from workers.worker import _question_of
+from workers.admission import question_of
 
 
 def _server() -> ValkeyServer:
@@ -95,7 +95,7 @@ class Jobs(Target):
         """Raises anything but RQ's own error or WireError, which the worker fails the job with."""
         self._client.hset(self._key, "data", data)
         with Reading(WireError, DeserializationError) as reading:
-            _question_of(Job.fetch(QUESTION.id, connection=self._client, serializer=JSONSerializer))
+            question_of(Job.fetch(QUESTION.id, connection=self._client, serializer=JSONSerializer))
         return reading.took
 
     def close(self) -> None:
