@@ -51,7 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
         _start_logging(platform_name, settings)
         return _run(platform_name, settings)
     except FennelError as error:
-        print(f"{error}.", file=sys.stderr)
+        print(f"fennel: {error.told}", file=sys.stderr)
         return 1
 
 
@@ -80,9 +80,9 @@ def _run(platform_name: str, settings: Settings) -> int:
         try:
             asyncio.run(_serve(platform_name, settings, health))
         except NotConfiguredError as error:
-            print(f"{error}.", file=sys.stderr)
+            print(f"fennel: {error.told}", file=sys.stderr)
         except FennelError as error:
-            print(f"{error}.", file=sys.stderr)
+            print(f"fennel: {error.told}", file=sys.stderr)
             pause = pause_s(health.fail(error))
             if isinstance(error, LinkTakenError):
                 return LINK_TAKEN

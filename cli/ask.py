@@ -38,16 +38,16 @@ def ask(question: str, as_json: bool) -> None:
     """Ask one question and print the answer."""
     complaint = what_is_wrong_with(question)
     if complaint:
-        click.echo(f"Error: {complaint}", err=True)
+        click.echo(f"fennel: {complaint}", err=True)
         sys.exit(USAGE)
     settings, printer = load_settings(), _printer(as_json)
     try:
         asked, final = asyncio.run(_ask(settings, question, printer))
     except NothingRunningError as error:
-        click.echo(f"Error: {error}.", err=True)
+        click.echo(f"fennel: {error.told}", err=True)
         sys.exit(NOTHING_RUNNING)
     except FennelError as error:
-        click.echo(f"Error: {error}.", err=True)
+        click.echo(f"fennel: {error.told}", err=True)
         sys.exit(FAILED)
     printer.end(asked, final)
     sys.exit(EXIT_CODES.get(final.outcome, FAILED))

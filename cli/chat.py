@@ -21,7 +21,7 @@ def chat() -> None:
     try:
         asyncio.run(_check())
     except NothingRunningError as error:
-        click.echo(f"Error: {error}.", err=True)
+        click.echo(f"fennel: {error.told}", err=True)
         sys.exit(NOTHING_RUNNING)
     sys.exit(main(["console"]))
 

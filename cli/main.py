@@ -75,9 +75,9 @@ def main() -> None:
     try:
         fennel()
     except SettingsError as error:
-        _fail(str(error), WRONG_SETTING, with_traceback)
+        _fail(error.told, WRONG_SETTING, with_traceback)
     except FennelError as error:
-        _fail(str(error), FAILED, with_traceback)
+        _fail(error.told, FAILED, with_traceback)
     except Exception as error:
         # A fault of Fennel's own: the person gets a sentence all the same, and a way to show it to us.
         hint = "" if with_traceback else "; `fennel --traceback …` with the same words shows where"

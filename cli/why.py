@@ -56,11 +56,11 @@ def why(question_id: str, as_json: bool) -> None:
     try:
         found, outcome = _read(settings, question_id)
     except redis.RedisError:
-        click.echo("Error: Redis does not answer: `fennel up` starts it.", err=True)
+        click.echo("fennel: Redis does not answer: `fennel up` starts it.", err=True)
         sys.exit(NOTHING_RUNNING)
     if found is None and outcome is None:
         days = settings.gate.why_ttl_s / names.SECONDS_A_DAY
-        click.echo(f"Error: nothing is known of {question_id}: another id, or older than {days:g} days.", err=True)
+        click.echo(f"fennel: nothing is known of {question_id}: another id, or older than {days:g} days.", err=True)
         sys.exit(UNKNOWN)
     if as_json:
         click.echo(json.dumps({"outcome": outcome, "why": asdict(found) if found else None}, ensure_ascii=False))

@@ -7,21 +7,30 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from config.settings import CHECKOUT
-from pages import commands, decisions, metrics, settings
+from pages import commands, decisions, errors, metrics, settings
 
-BLOCKS: dict[str, Callable[[], str]] = {
+BLOCKS: dict[str, Callable[..., str]] = {
     "commands": commands.help_of_all,
     "decisions": decisions.table_of_all,
     "make": commands.make_targets,
+    "says": errors.sentences,
     "metrics": metrics.table_of_all,
     "settings": settings.tables,
 }
-MARK = re.compile(r"(<!-- made by `make pages`: (?P<name>[\w-]+) -->\n).*?(\n<!-- end -->)", re.DOTALL)
+MARK = re.compile(
+    r"(?P<begin><!-- made by `make pages`: (?P<name>[\w-]+)(?: (?P<of>[\w-]+))? -->\n).*?(?P<end>\n<!-- end -->)",
+    re.DOTALL,
+)
 
 
 def filled(text: str) -> str:
     """The page with each generated part made anew. Raises KeyError for a part that nobody makes."""
-    return MARK.sub(lambda mark: f"{mark[1]}\n{BLOCKS[mark['name']]().strip()}\n{mark[3]}", text)
+
+    def made(mark: re.Match[str]) -> str:
+        arguments = [mark["of"]] if mark["of"] else []
+        return f"{mark['begin']}\n{BLOCKS[mark['name']](*arguments).strip()}\n{mark['end']}"
+
+    return MARK.sub(made, text)
 
 
 def pages_with_blocks() -> Iterator[Path]:

@@ -29,7 +29,7 @@ def main() -> int:
 
         return run_worker(settings, arguments.name)
     except FennelError as error:
-        print(f"fennel: {error}", file=sys.stderr)
+        print(f"fennel: {error.told}", file=sys.stderr)
         return 1
 
 

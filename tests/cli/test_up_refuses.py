@@ -102,7 +102,10 @@ def test_asking_what_does_not_run(home: StackHome) -> None:
     status, restart = home.fennel("status"), home.fennel("restart", "redis")
 
     assert (status.returncode, status.stdout) == (5, "Fennel is not running; `fennel up` starts it.\n")
-    assert (restart.returncode, restart.stderr) == (1, "fennel: Fennel is not running; `fennel up` starts it\n")
+    assert (restart.returncode, restart.stderr) == (
+        1,
+        "fennel: Fennel is not running; `fennel up` starts it [not-running]\n",
+    )
 
 
 def test_ways_to_stay_exclude_each_other(home: StackHome) -> None:

@@ -1,0 +1,83 @@
+"""What can go wrong is listed: the tree of errors, and of each the cause and the cure."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+
+import yaml  # type: ignore[import-untyped]
+
+import contract.errors
+from config.settings import CHECKOUT, SettingsError
+from contract.answer import Outcome
+from contract.errors import FennelError
+from pages.errors import error_classes
+from tests.docs.pages import DOCS
+
+BRANCH = re.compile(r"^(?P<indent>[│ ]*)[├└]── (?P<name>\w+)", re.MULTILINE)
+SECTION = re.compile(r"^### (?P<code>[a-z-]+)\n(?P<text>.*?)(?=^##|\Z)", re.DOTALL | re.MULTILINE)
+# Sentences that are no error: what the bot says while all goes well.
+WELL = {Outcome.ANSWERED, Outcome.SMALL_TALK, Outcome.TOLD}
+
+
+def sections() -> dict[str, str]:
+    """What docs/errors.md says below each code."""
+    return {found["code"]: found["text"] for found in SECTION.finditer((DOCS / "errors.md").read_text())}
+
+
+def test_the_tree_of_errors_is_the_one_that_is_drawn() -> None:
+    """The docstring of contract/errors.py shows every class of errors below the one that it grows from."""
+    drawn: dict[str, str] = {}
+    above = {-1: "FennelError"}
+    for branch in BRANCH.finditer(contract.errors.__doc__ or ""):
+        depth = len(branch["indent"]) // 4
+        drawn[branch["name"]] = above[depth - 1]
+        above[depth] = branch["name"]
+
+    assert drawn == {one.name: one.parent for one in error_classes()[1:]}
+
+
+def test_the_tree_fits_on_one_screen() -> None:
+    """Whoever opens the file sees all errors at once."""
+    assert len((contract.errors.__doc__ or "").splitlines()) <= 50
+
+
+def test_every_error_has_its_cause_and_its_cure() -> None:
+    """Each code has a section with both, and with what it says; no section stands for an error that is gone."""
+    codes = {one.code for one in error_classes()}
+    lacking = [
+        (code, part)
+        for code, text in sections().items()
+        for part in ("**Cause.** ", "**Cure.** ", f"says {code} -->")
+        if part not in text
+    ]
+
+    assert set(sections()) == codes
+    assert lacking == []
+
+
+def test_a_code_is_the_class_s_own_name() -> None:
+    """The sentence is told with its code, which a subclass has of its own."""
+    assert SettingsError("a setting is wrong").told == "a setting is wrong [settings]"
+    assert FennelError("it failed").told == "it failed [failed]"
+    assert {one.code for one in error_classes()} >= {"link-taken", "not-running", "slack-refused"}
+
+
+def test_every_sentence_that_refuses_in_a_chat_is_explained() -> None:
+    """What people are told when they get no answer stands in the page, word for word, with what to do."""
+    phrases = tomllib.loads((CHECKOUT / "bot" / "phrases" / "en.toml").read_text())
+    page = (DOCS / "errors.md").read_text()
+    wanted = {name for name in phrases if name.startswith("refused") or name.endswith(("_nothing", "_nobody", "_none"))}
+    wanted |= {outcome.value for outcome in Outcome if outcome not in WELL}
+
+    assert [name for name in wanted if f"| {phrases[name]} <!-- {name} --> |" not in page] == []
+
+
+def test_an_alert_that_a_page_names_exists() -> None:
+    """Nobody waits for an alert that never fires."""
+    rules = yaml.safe_load((CHECKOUT / "deploy" / "alerts.yaml").read_text())["groups"]
+    known = {rule["alert"] for group in rules for rule in group["rules"]}
+    named = {name for page in DOCS.rglob("*.md") for name in re.findall(r"\*(Fennel[A-Z]\w+)\*", page.read_text())}
+
+    assert named
+    assert named - known == set()
