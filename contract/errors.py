@@ -3,6 +3,7 @@
 FennelError
 ├── SettingsError               config: a setting that cannot be used
 ├── WireError                   contract: something in Redis that is no record of ours
+│   └── NewerWireError          a record of a newer Fennel
 ├── HealthError                 health: the port for metrics cannot be used
 ├── TracingError                health: traces are wanted and cannot be sent
 ├── PlatformError               bot: the chat platform refused, or may have
