@@ -17,7 +17,8 @@ FennelError
 │   ├── SendLaterError          not now; nothing was shown
 │   ├── SendAmbiguousError      the connection broke: shown, or not
 │   ├── ForgedError             an event that the platform did not write
-│   └── LoginOverError          WeChat has ended the login
+│   ├── LoginOverError          WeChat has ended the login
+│   └── TooManyGuessesError     wrong passwords for the web page
 ├── InboxError                  bot: a question could not be taken in
 ├── RedisUnusableError          bot: Redis does not let us in
 ├── LockHeldError               bot: another bot serves this account
