@@ -36,6 +36,7 @@ FennelError
 ├── StackError                  cli: the programs cannot be started or stopped
 │   └── NotRunningError         they are not running
 ├── NothingRunningError         cli: nobody is there who would answer
+├── ArchiveError                cli: a backup cannot be written or brought back
 ├── ModelCommandError           cli: a model cannot be looked at
 └── QuestionFileError           cli: a file with questions cannot be read
 
