@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from config.settings import CHECKOUT, load_settings
+from tests.workers.knowledge.base import files_below
 from workers.gates.measuring import Measured, measure
 from workers.knowledge.embedder import Embedder, open_embedder
-from workers.knowledge.ingest import Ingest, files_below
+from workers.knowledge.ingest import Ingest
 from workers.knowledge.retriever import Retriever
 from workers.knowledge.retrievers.hybrid import HybridRetriever
 from workers.knowledge.stores.embedded import EmbeddedStore

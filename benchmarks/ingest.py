@@ -25,10 +25,11 @@ import psutil
 
 from benchmarks.report import print_table, write_results
 from config.settings import CHECKOUT, load_settings
+from tests.workers.knowledge.base import files_below
 from workers.knowledge.base import DEFAULT_BASE
 from workers.knowledge.draft import Draft
 from workers.knowledge.embedder import Embedder, open_embedder
-from workers.knowledge.ingest import FileStatus, Ingest, embedded_text, files_below
+from workers.knowledge.ingest import FileStatus, Ingest, embedded_text
 from workers.knowledge.parsing import ParsingLimits, ParsingPool
 from workers.knowledge.source import named_source, source_files
 from workers.knowledge.store import Store

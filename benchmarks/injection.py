@@ -28,11 +28,12 @@ from bot.plain_text import clean
 from config.settings import Settings, load_settings
 from contract.answer import FinalAnswer
 from contract.question import Question
+from tests.workers.knowledge.base import files_below
 from workers.engine.engine import ChatTurn, GenerationRequest
 from workers.engine.supervisor import EngineSupervisor
 from workers.gates.learned import GateModels, LearnedGate, wording_embedder
 from workers.knowledge.embedder import Embedder, open_embedder
-from workers.knowledge.ingest import Ingest, files_below
+from workers.knowledge.ingest import Ingest
 from workers.knowledge.retrievers.hybrid import HybridRetriever
 from workers.knowledge.stores.embedded import EmbeddedStore
 from workers.pipeline import Pipeline

@@ -23,9 +23,10 @@ from typing import Any
 
 from benchmarks.report import print_table, write_results
 from config.settings import CHECKOUT, load_settings
+from tests.workers.knowledge.base import files_below
 from workers.knowledge.base import DEFAULT_BASE
 from workers.knowledge.embedder import Embedder, open_embedder
-from workers.knowledge.ingest import Ingest, embedded_text, files_below
+from workers.knowledge.ingest import Ingest, embedded_text
 from workers.knowledge.reranker import Reranker, open_reranker
 from workers.knowledge.retrievers.hybrid import HybridRetriever
 from workers.knowledge.store import Store

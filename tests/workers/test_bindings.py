@@ -15,6 +15,7 @@ from contract.answer import Outcome
 from contract.question import Question
 from tests.valkey import ValkeyServer
 from tests.workers.gates import shipped_gate
+from tests.workers.knowledge.base import files_below
 from workers.engine.engine import GenerationRequest
 from workers.engine.generation import Generation
 from workers.gates.learned import GateModels, LearnedGate
@@ -22,7 +23,7 @@ from workers.gates.model import SHIPPED_FILE
 from workers.knowledge.bindings import Bindings
 from workers.knowledge.document import KnowledgeError
 from workers.knowledge.embedder import open_embedder
-from workers.knowledge.ingest import Ingest, files_below
+from workers.knowledge.ingest import Ingest
 from workers.knowledge.retrievers.hybrid import HybridRetriever
 from workers.knowledge.stores.embedded import EmbeddedStore
 from workers.pipeline import Pipeline, PipelineAnswer

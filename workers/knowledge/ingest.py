@@ -14,7 +14,6 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 
 import numpy as np
 
@@ -23,7 +22,7 @@ from workers.knowledge.base import DEFAULT_BASE
 from workers.knowledge.document import Document, DocumentError, KnowledgeError
 from workers.knowledge.draft import Draft, DraftDocument
 from workers.knowledge.embedder import Embedder, Vectors
-from workers.knowledge.folder import BYTES_A_MB, DocumentFile, FileContent, file_state, find_files, read_file
+from workers.knowledge.folder import BYTES_A_MB, DocumentFile, FileContent, file_state, read_file
 from workers.knowledge.masking import without_secrets
 from workers.knowledge.parse import UNPACKED_TIMES, parse
 from workers.knowledge.passage import SPLITTER_VERSION, Passage, split
@@ -242,12 +241,6 @@ class Ingest:
 
     def _parse_here(self, name: str, content: bytes) -> Reading:
         return parse(name, content, UNPACKED_TIMES * self._max_file_mb * BYTES_A_MB)
-
-
-def files_below(paths: Sequence[Path]) -> list[DocumentFile]:
-    """The files of all paths, each once, in the order of the paths."""
-    found = {file.identity: file for path in reversed(paths) for file in reversed(list(find_files(path)))}
-    return list(reversed(found.values()))
 
 
 def rebuild(store: Store, embedder: Embedder, progress: Callable[[int, int], None]) -> int:

@@ -111,10 +111,6 @@ class Snapshot(ABC):
     def passages(self, ids: Sequence[int]) -> dict[int, Passage]:
         """The passages with these ids."""
 
-    @abstractmethod
-    def neighbours(self, ids: Sequence[int]) -> dict[int, tuple[Passage | None, Passage | None]]:
-        """For each passage the ones before and after it in its document; None at the document's ends."""
-
 
 class Store(ABC):
     """A place for knowledge bases. Every method may be called from many threads and processes at once.

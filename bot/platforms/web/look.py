@@ -50,7 +50,6 @@ class Look:
     """Makes HTML of posts and pages. `bot` is the bot's name."""
 
     def __init__(self, bot: str) -> None:
-        self._bot = bot
         self._markdown = AnswerMarkdown()
         self._templates = Environment(
             loader=FileSystemLoader(FOLDER / "templates"),

@@ -38,8 +38,6 @@ class Codes:
     no_element: int = 300313
     sequence: int = 300317
     endpoint_auth: int = 514
-    endpoint_busy: int = 1
-    endpoint_internal: int = 1000040343
     too_many_connections: int = 1000040350
 
 

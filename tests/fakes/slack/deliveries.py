@@ -45,7 +45,6 @@ class Delivery:
     payload: dict[str, Any]
     attempts: list[Attempt] = field(default_factory=list)
     state: str = "waiting"
-    ack_payload: Any = None
 
     @property
     def event_id(self) -> str | None:
@@ -147,7 +146,7 @@ class Deliveries:
 
     async def _wait(self, delivery: Delivery, attempt: Attempt, acknowledged: asyncio.Future[Any]) -> bool:
         try:
-            delivery.ack_payload = await asyncio.wait_for(acknowledged, self.rules.ack_timeout_s)
+            await asyncio.wait_for(acknowledged, self.rules.ack_timeout_s)
         except TimeoutError:
             attempt.failure = "timeout"
             return False
@@ -183,7 +182,7 @@ class Deliveries:
         attempt.failure = answer.reason
         if answer.reason is None:
             attempt.acked_s = time.monotonic()
-            delivery.state, delivery.ack_payload = "acked", answer.body
+            delivery.state = "acked"
         return answer.reason is None or answer.no_retry
 
     async def post(

@@ -113,5 +113,3 @@ class Streams:
                 message.blocks = message.blocks + chunk["blocks"]
             elif chunk["type"] == "task_update":
                 stream.tasks[chunk["id"]] = stream.tasks.get(chunk["id"], {}) | chunk
-            else:
-                stream.plan_title = chunk["title"]

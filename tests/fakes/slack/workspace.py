@@ -29,7 +29,6 @@ class Stream:
     ended: str | None = None  # "stopped", "stopped_by_user", "expired" or "replaced" by an edit after its end
     appends: int = 0
     tasks: dict[str, dict[str, Any]] = field(default_factory=dict)
-    plan_title: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

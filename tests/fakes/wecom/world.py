@@ -16,7 +16,6 @@ from tests.fakes.wecom.rules import OpenPoints
 
 GROUP_KINDS = ("text", "mixed")
 SINGLE_KINDS = (*GROUP_KINDS, "image", "voice", "file", "video")
-MEDIA_KINDS = ("image", "file", "video")
 TINY_PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.workers.knowledge.word_embedder import WordEmbedder
 from workers.knowledge.base import DEFAULT_BASE
 from workers.knowledge.embedder import Embedder
-from workers.knowledge.ingest import FileResult, Ingest, files_below
+from workers.knowledge.folder import DocumentFile, find_files
+from workers.knowledge.ingest import FileResult, Ingest
 from workers.knowledge.retrievers.hybrid import HybridRetriever
 from workers.knowledge.store import Store
 from workers.knowledge.stores.embedded import EmbeddedStore
@@ -34,3 +36,9 @@ class KnowledgeBase:
     def sources(self, question: str, limit: int = 5) -> list[str]:
         """Where the passages found for a question stand."""
         return [Path(hit.passage.source).name for hit in self.retriever.search(question, limit)]
+
+
+def files_below(paths: Sequence[Path]) -> list[DocumentFile]:
+    """The files of all paths, each once, in the order of the paths."""
+    found = {file.identity: file for path in reversed(paths) for file in reversed(list(find_files(path)))}
+    return list(reversed(found.values()))

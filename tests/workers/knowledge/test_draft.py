@@ -16,14 +16,14 @@ import numpy as np
 import pytest
 
 from config.settings import CHECKOUT
-from tests.workers.knowledge.base import KnowledgeBase
+from tests.workers.knowledge.base import KnowledgeBase, files_below
 from tests.workers.knowledge.kill_sync import write_state
 from tests.workers.knowledge.word_embedder import WordEmbedder
 from workers.knowledge.base import DEFAULT_BASE
 from workers.knowledge.document import KnowledgeError
 from workers.knowledge.draft import Draft, DraftDocument
 from workers.knowledge.embedder import Vectors
-from workers.knowledge.ingest import Ingest, files_below
+from workers.knowledge.ingest import Ingest
 from workers.knowledge.passage import Passage
 
 FILES = 20

@@ -130,19 +130,6 @@ def test_a_base_needs_a_name(place: StorePlace, name: str) -> None:
         place.open().apply(name, [document("a", "red boat")])
 
 
-def test_neighbours_are_those_of_the_same_document(place: StorePlace) -> None:
-    """Before the first passage and after the last there is nothing, though other documents stand there."""
-    store = place.open()
-    store.apply(DEFAULT_BASE, [document("a", "one"), document("b", "two", "three", "four"), document("c", "five")])
-    with store.snapshot([DEFAULT_BASE]) as snapshot:
-        ids = [one for one, _ in snapshot.nearest(EMBEDDER.embed(["one"])[0], 10)]
-        found = snapshot.passages(ids)
-        beside = {found[one].text: pair for one, pair in snapshot.neighbours(ids).items()}
-    said = {text: [near.text if near else "" for near in pair] for text, pair in beside.items()}
-    assert said["three"] == ["two", "four"]
-    assert (said["two"], said["four"], said["one"]) == (["", "three"], ["three", ""], ["", ""])
-
-
 def test_a_snapshot_stays_as_it_was(place: StorePlace) -> None:
     """A search that has begun sees the old state to its end, whatever is written meanwhile."""
     store, writer = place.open(), place.open()

@@ -89,17 +89,6 @@ class EmbeddedSnapshot(Snapshot):
         """The passages with these ids."""
         return {row[0]: _passage(row) for row in self._rows(_PASSAGE + "WHERE p.id", ids)}
 
-    def neighbours(self, ids: Sequence[int]) -> dict[int, tuple[Passage | None, Passage | None]]:
-        """The passages of a document have numbers that follow each other."""
-        wanted = sorted({near for one in ids for near in (one - 1, one, one + 1)})
-        rows = {row[0]: row for row in self._rows(_PASSAGE + "WHERE p.id", wanted)}
-
-        def beside(one: int, near: int) -> Passage | None:
-            row, other = rows[one], rows.get(near)
-            return _passage(other) if other and other[-1] == row[-1] else None
-
-        return {one: (beside(one, one - 1), beside(one, one + 1)) for one in ids if one in rows}
-
     def _rows(self, query: str, ids: Sequence[int]) -> Iterator[Any]:
         """What the query gives for these ids in each base; it ends with the column that holds them."""
         marks = ", ".join("?" * len(ids))

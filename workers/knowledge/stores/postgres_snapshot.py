@@ -83,16 +83,6 @@ class PostgresSnapshot(Snapshot):
         """The passages with these ids."""
         return {row[0]: passage_of(row) for row in self._read(ids)}
 
-    def neighbours(self, ids: Sequence[int]) -> dict[int, tuple[Passage | None, Passage | None]]:
-        """The passages of a document have numbers that follow each other."""
-        rows = {row[0]: row for row in self._read([near for one in ids for near in (one - 1, one, one + 1)])}
-
-        def beside(one: int, near: int) -> Passage | None:
-            row, other = rows[one], rows.get(near)
-            return passage_of(other) if other and other[-1] == row[-1] else None
-
-        return {one: (beside(one, one - 1), beside(one, one + 1)) for one in ids if one in rows}
-
     def _read(self, ids: Sequence[int]) -> list[Any]:
         return self._rows(READ_PASSAGES + "WHERE p.base = ANY(%s) AND p.id = ANY(%s)", after=(list(ids),))
 
