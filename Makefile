@@ -15,7 +15,7 @@ quoted = '$(subst ','\'',$(1))'
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo test lint format docs pages bench chaos kill-sync test-upgrade test-gpu test-web up down clean
+.PHONY: help venv demo test lint format docs pages bench chaos kill-sync test-upgrade test-gpu test-web test-hosts up down clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -68,6 +68,10 @@ test-upgrade: venv ## run bots and workers of another commit together with these
 
 test-gpu: venv ## the tests that need a GPU, on a machine that has one
 	$(BIN)/python -m pytest -m gpu tests --junitxml=benchmarks/results/gpu-tests.xml
+
+test-hosts: venv ## the tests with several hosts in network namespaces, as root; QUESTIONS=100 TESTS="replaced or cut_off"
+	@$(BIN)/python -m tests.hosts.network
+	$(BIN)/python -m pytest -m hosts tests/hosts -n 2 --questions $(or $(QUESTIONS),100) $(if $(TESTS),-k "$(TESTS)")
 
 up: venv ## start everything and leave it running
 	@$(BIN)/fennel up --wait

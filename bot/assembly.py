@@ -34,7 +34,12 @@ def make_reception(
     """
     access = Access(settings.access)
     rules = ChannelRules(settings.channel, settings.channels)
-    inbox = Inbox(redis, max_queued=settings.queue.max_queued, job_timeout_s=settings.worker.job_timeout_s)
+    inbox = Inbox(
+        redis,
+        max_queued=settings.queue.max_queued,
+        job_timeout_s=settings.worker.job_timeout_s,
+        replicas=settings.redis.replicas,
+    )
     feedback = FeedbackBook(redis, settings.retention.feedback_days)
     handover = Handover(redis, rules, inbox)
     conversations = Conversations(redis, settings.conversation.ttl_s)

@@ -68,7 +68,7 @@ class Delivery:
         self._answers = AnswerStream(reader, platform.name, platform.account)
         self._growing: dict[str, GrowingReply] = {}
         # Enough that a partial answer which was overtaken by its end is always recognised.
-        self._ended: Remembered[str, None] = Remembered()
+        self._ended: Remembered[str, SendState | None] = Remembered()
         self._lanes: dict[str, deque[Entry]] = {}
         self._in_hand = asyncio.Semaphore(MAX_IN_HAND)
         self._stopping = asyncio.Event()
@@ -177,6 +177,11 @@ class Delivery:
         async with slot.lock:
             state = await slot.state()
             outcome = entry.final.outcome
+            before = self._ended.get(entry.question.id)
+            if before and _is_shown(before, outcome) and not _is_shown(state, outcome):
+                # A replica without the last writes has taken over: what was shown is known here alone.
+                log.warning("Redis has lost that an end was shown: written down again", question=entry.question.id)
+                state = slot.recall(before)
             if _is_shown(state, outcome):
                 await slot.close(entry.id, state.stage, state.shown)
                 return True
@@ -188,6 +193,7 @@ class Delivery:
             if stage is None:
                 return False
             await slot.close(entry.id, stage, outcome.value, entry.final if stage is SendStage.DONE else None)
+            self._ended[entry.question.id] = await slot.state()
         if stage is SendStage.DONE:
             metrics.shown.labels(self._platform.name, outcome.value).inc()
             log.info("shown", question=entry.question.id, outcome=outcome.value, total_ms=entry.final.total_ms)
@@ -198,7 +204,8 @@ class Delivery:
 
     def _close_growing(self, question_id: str) -> GrowingReply | None:
         """Nothing but the end is shown for this question from now on."""
-        self._ended[question_id] = None
+        if question_id not in self._ended:
+            self._ended[question_id] = None
         growing = self._growing.pop(question_id, None)
         if growing:
             growing.close()

@@ -25,6 +25,9 @@ class InboxError(FennelError):
     """Whether the question was taken in is not known; the event must not be acknowledged, so that it comes again."""
 
 
+REPLICAS_WITHIN_MS = 5_000
+
+
 @dataclass(frozen=True, slots=True)
 class Acceptance:
     """What became of a question, and how many were waiting before it."""
@@ -36,15 +39,23 @@ class Acceptance:
 class Inbox:
     """Takes questions in. Each call is one script in Redis, and the same call twice is once.
 
-    `redis` has to be a client that waits for Redis (`patient_client`).
+    `redis` has to be a client that waits for Redis (`patient_client`). What was taken in has reached as many replicas
+    as `replicas` says.
     """
 
     def __init__(
-        self, redis: Redis, *, max_queued: int, job_timeout_s: float, give_up_after_s: float = GIVE_UP_AFTER_S
+        self,
+        redis: Redis,
+        *,
+        max_queued: int,
+        job_timeout_s: float,
+        replicas: int = 0,
+        give_up_after_s: float = GIVE_UP_AFTER_S,
     ) -> None:
         self._redis = redis
         self._max_queued = max_queued
         self._job_timeout_s = job_timeout_s
+        self._replicas = replicas
         self._give_up_after_s = give_up_after_s
 
     async def accept(self, question: Question) -> Acceptance:
@@ -102,6 +113,21 @@ class Inbox:
     async def _run(self, call: scripts.ScriptCall) -> Any:
         try:
             async with asyncio.timeout(self._give_up_after_s):
+                if self._replicas:
+                    return await self._replicated(call)
                 return await run_script(self._redis, call)
         except (TimeoutError, RedisError) as error:
             raise InboxError(f"Redis took nothing in: {error or 'it does not answer'}") from error
+
+    async def _replicated(self, call: scripts.ScriptCall) -> Any:
+        """Run the script, and return when so many replicas have what it wrote. Raises InboxError."""
+        script, keys, arguments = call
+        async with self._redis.pipeline(transaction=False) as step:
+            step.eval(script, keys, *arguments)
+            # WAIT waits for what its own connection wrote: an event that came before had its script elsewhere.
+            step.set(names.BARRIER_KEY, "")
+            step.wait(self._replicas, REPLICAS_WITHIN_MS)
+            reply, _, reached = await step.execute()
+        if int(reached) < self._replicas:
+            raise InboxError(f"{reached} of {self._replicas} replicas of Redis have it: start the others")
+        return reply

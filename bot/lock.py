@@ -23,6 +23,8 @@ from contract.errors import FennelError
 
 LEASE_S = 15.0
 POLL_S = 0.2
+MARGIN = 1 / 3
+"""The share of the lease that has to be left where something is sent: it is renewed as often."""
 LOST = "another bot has taken this account over"
 
 _ACQUIRE = """
@@ -178,15 +180,15 @@ class AccountLock:
     async def keep(self) -> None:
         """Renew the lease until cancelled. Raises LockLostError."""
         while True:
-            await asyncio.sleep(self._lease_s / 3)
+            await asyncio.sleep(MARGIN * self._lease_s)
             await self._renew()
 
     async def check(self) -> None:
-        """Return while the account is ours: at once within the lease, else when Redis has said so.
+        """Return while the account is ours: at once long before the lease ends, else when Redis has said so.
 
         Raises LockLostError. What follows it may still come too late, by as long as the process then stands still.
         """
-        if _clock_s() >= self._sure_until_s:
+        if _clock_s() >= self._sure_until_s - MARGIN * self._lease_s:
             await self._renew()
 
     async def execute(self, step: Pipeline) -> list[Any]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 import structlog
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff, NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError, ResponseError
 
 from config.redis_address import RedisAddress
 from config.redis_clients import asyncio_client, trouble
@@ -19,6 +21,8 @@ from contract.scripts import ScriptCall
 RETRY_FIRST_S, RETRY_LAST_S = 0.02, 1.0
 FOREVER = -1
 
+T = TypeVar("T")
+
 log = structlog.get_logger(__name__)
 
 
@@ -26,9 +30,26 @@ class RedisUnusableError(FennelError):
     """Redis is there and does not let us in, or is not there and we do not wait for it."""
 
 
+class PatientRetry(Retry):
+    """Waits too while Redis refuses to write because too few replicas follow it (min-replicas-to-write)."""
+
+    async def call_with_retry(self, do: Callable[[], Awaitable[T]], *rest: Any, **more: Any) -> T:
+        """Call `do` until Redis has done it; the other arguments are the library's own."""
+
+        async def unless_alone() -> T:
+            try:
+                return await do()
+            except ResponseError as error:
+                if "NOREPLICAS" in str(error):
+                    raise RedisConnectionError(str(error)) from error
+                raise
+
+        return await super().call_with_retry(unless_alone, *rest, **more)
+
+
 def patient_client(address: RedisAddress) -> Redis:
     """A client whose commands wait until Redis is back; give it only commands that may be done twice."""
-    return asyncio_client(address, Retry(ExponentialBackoff(cap=RETRY_LAST_S, base=RETRY_FIRST_S), FOREVER))
+    return asyncio_client(address, PatientRetry(ExponentialBackoff(cap=RETRY_LAST_S, base=RETRY_FIRST_S), FOREVER))
 
 
 def plain_client(address: RedisAddress) -> Redis:

@@ -59,6 +59,11 @@ class ReplySlot:
             self._state = await self._states.load(self.question.id)
         return self._state
 
+    def recall(self, state: SendState) -> SendState:
+        """Go on from this state, which Redis has lost."""
+        self._state = state
+        return state
+
     async def show(self, reply: Reply) -> float | None:
         """Make the chat show `reply`: send it, or edit what is there.
 

@@ -28,7 +28,11 @@ def check(settings: Settings) -> None:
 def check_disk(settings: Settings) -> None:
     """Raise StackError where the home folder's disk is full."""
     wanted_mb = FREE_MB
-    if settings.engine.kind in ("transformers", "hybrid") and not any(settings.models_folder.iterdir()):
+    if (
+        settings.worker.processes
+        and settings.engine.kind in ("transformers", "hybrid")
+        and not any(settings.models_folder.iterdir())
+    ):
         wanted_mb += FREE_FOR_MODEL_MB
     left_mb = free_mb(settings)
     if left_mb < wanted_mb:

@@ -106,7 +106,8 @@ def wait_until_ready(stack: Programs, settings: Settings) -> None:
     deaths = Deaths(stack)
     with ReadinessBar() as bar, threads_client(settings.redis_address, REDIS_STEP_S) as client:
         _wait_for_redis(stack, settings, client, bar)
-        while True:
+        # A host without workers is ready for those of other hosts.
+        while settings.worker.processes:
             programs = stack.programs()
             deaths.count(programs)
             pids.update(program.pid for program in programs)

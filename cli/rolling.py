@@ -110,7 +110,8 @@ class Roll:
         """What the worker's engine says; nothing where that is of an earlier process."""
         try:
             with threads_client(self._settings.redis_address, REDIS_STEP_S) as client:
-                state = EngineState.read(now.name, client.hgetall(names.engine_key(now.name)))
+                key = names.engine_key(self._settings.worker_name(now.name))
+                state = EngineState.read(now.name, client.hgetall(key))
         except redis.RedisError as error:
             return EngineState(now.name, error=f"Redis does not answer: {error}")
         return state if state.pid == now.pid else EngineState(now.name)

@@ -28,13 +28,13 @@ CONNECT_TIMEOUT_S = 10.0
 SENTINEL_TIMEOUT_S = 2.0
 """How long one sentinel may take: there are others."""
 MAX_ASYNCIO_CONNECTIONS = 32
-# A host whose cable was pulled sends nothing, not even an end. Idle, it is noticed after 10 + 3 × 5 s; what was written
+# A host whose cable was pulled sends nothing, not even an end. Idle, it is noticed after 5 + 3 × 3 s; what was written
 # and not confirmed for as long ends the connection too.
 KEEPALIVE = {
-    socket.TCP_KEEPIDLE: 10,
-    socket.TCP_KEEPINTVL: 5,
+    socket.TCP_KEEPIDLE: 5,
+    socket.TCP_KEEPINTVL: 3,
     socket.TCP_KEEPCNT: 3,
-    socket.TCP_USER_TIMEOUT: 25_000,
+    socket.TCP_USER_TIMEOUT: 14_000,
 }
 
 
@@ -102,7 +102,8 @@ def asyncio_client(address: RedisAddress, retry: AsyncioRetry) -> aioredis.Redis
         },
     )
     more = {**options, **_options(address)}
-    pool = _AsyncioPool(address.service, watchers, ssl=address.tls, **more)  # type: ignore[no-untyped-call]
+    kind = _TlsConnection if address.tls else _Connection
+    pool = _AsyncioPool(address.service, watchers, connection_class=kind, **more)  # type: ignore[no-untyped-call]
     return aioredis.Redis.from_pool(pool)
 
 
@@ -132,6 +133,36 @@ def trouble(error: RedisError, address: RedisAddress) -> Trouble:
             "the sentinels name another server when they agree that it is gone; SENTINEL MASTERS shows what they see"
         )
     return Trouble(f"{shown} does not answer ({error})", where)
+
+
+class _AsksAgain:
+    """Asks the sentinels whenever it connects anew.
+
+    redis-py's own connection asks when the pool hands it out, and connects to the same host again when it breaks in
+    the middle of a command: a client that waits for Redis would wait for a dead host for ever.
+    """
+
+    connection_pool: _AsyncioPool
+
+    async def connect_to(self, address: tuple[str, int]) -> None:
+        """Connect to the server that the sentinels have just named."""
+        self.host, self.port = address
+        await super().connect_check_health(retry_socket_connect=False)  # type: ignore[misc]
+
+    async def connect_check_health(self, check_health: bool = True, retry_socket_connect: bool = True) -> None:
+        """Connect where it is not connected; one try, because the next has to ask again."""
+        del retry_socket_connect
+        if not self.is_connected:  # type: ignore[attr-defined]
+            self.host, self.port = await self.connection_pool.get_master_address()
+        await super().connect_check_health(check_health, False)  # type: ignore[misc]
+
+
+class _Connection(_AsksAgain, aiosentinel.SentinelManagedConnection):
+    """Without TLS."""
+
+
+class _TlsConnection(_AsksAgain, aiosentinel.SentinelManagedSSLConnection):
+    """With TLS."""
 
 
 class _ThreadsPool(sentinel.SentinelConnectionPool):
@@ -221,6 +252,10 @@ def _untrusted(error: BaseException, shown: str) -> Trouble | None:
                     "name it in FENNEL_REDIS__CERTIFICATE_FILE",
                     False,
                 )
+            if "eof occurred" in reason:
+                # It is closing down, or our lack of a certificate came through as an end.
+                cure = "look at its log; where it asks for a certificate, name ours in FENNEL_REDIS__CERTIFICATE_FILE"
+                return Trouble(f"{shown} ended the greeting of TLS ({reason})", cure)
             cure = "for TLS the URL begins with rediss://, without it with redis://"
             return Trouble(f"{shown} does not speak TLS as we do ({reason})", cure, False)
     return None

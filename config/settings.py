@@ -69,6 +69,7 @@ class RedisSettings(Section):
 
     url: str
     port: int = Field(ge=0, le=65535)
+    replicas: int = Field(ge=0, le=16)
     user: str = Field(pattern=r"^\S*$")
     password: SecretStr
     sentinels: list[str]
@@ -132,7 +133,8 @@ class QueueSettings(Section):
 class WorkerSettings(Section):
     """How many questions are answered at a time, and what happens when a worker stops."""
 
-    processes: int = Field(ge=1, le=64)
+    processes: int = Field(ge=0, le=64)
+    host: str = Field(pattern=r"^[A-Za-z0-9._-]*$")
     max_in_flight: int = Field(ge=1, le=1024)
     job_timeout_s: float = Field(gt=0)
     drain_s: float = Field(ge=0)
@@ -493,6 +495,10 @@ class Settings(BaseSettings):
             sentinel_password=redis.sentinel_password.get_secret_value(),
             **files,
         )
+
+    def worker_name(self, program: str) -> str:
+        """What a worker of this host is called in Redis, where those of other hosts are too."""
+        return f"{program}@{self.worker.host}" if self.worker.host else program
 
     @property
     def secrets(self) -> list[str]:

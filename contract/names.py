@@ -169,6 +169,10 @@ def served_key(platform: str) -> str:
     return f"fennel:served:{platform}"
 
 
+BARRIER_KEY = "fennel:barrier"
+"""Written where somebody waits until replicas have what was written before it."""
+
+
 def wecom_answer_key(question_id: str) -> str:
     """What WeCom's long connection has been shown of an answer (JSON)."""
     return f"fennel:wecom:answer:{question_id}"

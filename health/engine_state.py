@@ -57,11 +57,15 @@ class EngineState:
         return asdict(self)
 
 
-def worker_names(settings: Settings) -> list[str]:
-    """The workers as supervisord.conf names them."""
-    return [f"worker_{number}" for number in range(settings.worker.processes)]
-
-
 def read_states(client: redis.Redis, settings: Settings) -> list[EngineState]:
-    """One for each worker that is meant to run; `client` gives text. Raises redis.RedisError."""
-    return [EngineState.read(worker, client.hgetall(names.engine_key(worker))) for worker in worker_names(settings)]
+    """One for each worker that is meant to run here; where none is, one for each that is heard of from other hosts.
+
+    `client` gives text. Raises redis.RedisError.
+    """
+    if not settings.worker.processes:
+        prefix = names.engine_key("")
+        keys = sorted(str(key) for key in client.scan_iter(match=f"{prefix}*", count=1_000))
+        return [EngineState.read(key.removeprefix(prefix), client.hgetall(key)) for key in keys]
+    # As supervisord.conf names them.
+    here = [f"worker_{number}" for number in range(settings.worker.processes)]
+    return [EngineState.read(name, client.hgetall(names.engine_key(settings.worker_name(name)))) for name in here]

@@ -17,6 +17,12 @@ from health.engine_state import EngineState, read_states
 FREE_MB = 100
 """For logs, the append-only file and the knowledge base."""
 TIMEOUT_S = 2.0
+NO_WORKER = Finding(
+    "engine",
+    False,
+    "no worker is heard of, and this host has none",
+    "start one on another host (docs/scaling.md), or set FENNEL_WORKER__PROCESSES here",
+)
 
 
 def free_mb(settings: Settings) -> int:
@@ -57,6 +63,8 @@ class Surroundings:
             states = read_states(self._client, self._settings)
         except redis.RedisError:
             return Finding("engine", False, "nothing is known of it without Redis", "mend Redis first")
+        if not states:
+            return NO_WORKER
         return next((engine_finding(state) for state in states if state.ready), engine_finding(states[0]))
 
     def queue(self) -> tuple[int, float]:

@@ -32,7 +32,7 @@ class EngineReport:
     def __init__(self, worker_name: str, settings: Settings) -> None:
         self._settings = settings
         self._worker_name = worker_name
-        self._key = names.engine_key(worker_name)
+        self._key = names.engine_key(settings.worker_name(worker_name))
         self._kept_s = round(LEASES_KEPT * settings.worker.lease_s)
         self._lock = threading.Lock()
         self._loads = 0

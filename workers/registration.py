@@ -29,7 +29,7 @@ def free_name(connection: redis.Redis, key: str, name: str, lease_s: float, wait
     if held and "death" not in held and _is_alive(connection, key, held, lease_s, wait):
         raise WorkerRunningError(
             f"the worker {name} is running already as process {held.get('pid')} on {held.get('hostname')}: "
-            f"stop it first, or start this one under another name"
+            f"stop it first, or set FENNEL_WORKER__HOST on each host, which becomes a part of the name"
         )
     connection.delete(key)
 

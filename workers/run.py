@@ -6,10 +6,11 @@ import signal
 import threading
 import time
 
+import redis
 import structlog
 from prometheus_client import REGISTRY
 
-from config.redis_clients import threads_client
+from config.redis_clients import threads_client, trouble
 from config.settings import Settings, supervised_program
 from contract.errors import FennelError
 from health.backoff import pause_s
@@ -33,12 +34,14 @@ log = structlog.get_logger(__name__)
 
 # A Redis that accepts a command and never answers is noticed after this long.
 REDIS_TIMEOUT_S = 10.0
+REDIS_AGAIN_S = 0.5
 
 
 def run_worker(settings: Settings, name: str) -> int:
     """Work until told to stop; returns the exit code."""
     settings.make_folders()
     connection = threads_client(settings.redis_address, REDIS_TIMEOUT_S, decode=False)
+    _wait_for_redis(connection, settings)
     report = EngineReport(name, settings)
     engine = EngineSupervisor(
         settings.engine,
@@ -58,7 +61,7 @@ def run_worker(settings: Settings, name: str) -> int:
     pipeline = Pipeline(retriever, gate, settings, bindings.bases_of)
     answerer = Answerer(connection, pipeline, Outbox(connection), engine.submit, settings)
     worker = QuestionWorker(
-        name,
+        settings.worker_name(name),
         connection,
         answerer,
         settings,
@@ -90,6 +93,23 @@ def run_worker(settings: Settings, name: str) -> int:
         if worker.exit_code and supervised_program():
             _pause(settings, name)
     return worker.exit_code
+
+
+def _wait_for_redis(connection: redis.Redis, settings: Settings) -> None:
+    """Return when Redis answers, which RQ wants from the beginning; raises FennelError for what no waiting cures."""
+    told = False
+    while True:
+        try:
+            connection.ping()
+            return
+        except redis.RedisError as error:
+            what = trouble(error, settings.redis_address)
+            if not what.may_pass:
+                raise FennelError(str(what)) from error
+            if not told:
+                log.warning("waiting for Redis", error=str(what))
+                told = True
+        time.sleep(REDIS_AGAIN_S)
 
 
 def _pause(settings: Settings, name: str) -> None:

@@ -9,7 +9,7 @@ from config.redis_clients import threads_client
 from config.settings import Settings
 from contract.finding import Finding
 from health.engine_state import EngineState, read_states
-from health.surroundings import engine_finding
+from health.surroundings import NO_WORKER, engine_finding
 
 TIMEOUT_S = 3.0
 BROKEN_STATES = ("BACKOFF", "FATAL", "UNKNOWN")
@@ -17,10 +17,8 @@ BROKEN_STATES = ("BACKOFF", "FATAL", "UNKNOWN")
 
 def findings(settings: Settings) -> list[Finding]:
     """All findings of the programs and the engines."""
-    return [
-        *_supervised(settings),
-        *(engine_finding(state, f"engine of {state.worker}") for state in engines(settings)),
-    ]
+    found = [engine_finding(state, f"engine of {state.worker}") for state in engines(settings)]
+    return [*_supervised(settings), *(found or [NO_WORKER])]
 
 
 def engines(settings: Settings) -> list[EngineState]:

@@ -95,6 +95,10 @@ class Watched:
             client.sentinel_failover("queue")
         until(lambda: self.named() != before)
 
+    def kill_first(self) -> None:
+        """Kill the server; the sentinel finds it out by itself."""
+        self._processes[0].kill()
+
     def named(self) -> int:
         """The port of the server."""
         with self._sentinel() as client:
@@ -230,6 +234,16 @@ async def test_sentinels_lead_to_the_server_and_to_its_successor(watched: Watche
 
             assert watched.named() == watched.ports[1]
             assert await other.info("replication")
+
+
+async def test_a_client_that_waits_goes_to_the_successor_of_a_dead_server(watched: Watched) -> None:
+    """A connection that breaks in the middle of its work asks the sentinels anew, and not the dead server again."""
+    async with asyncio_client(watched.address, FOREVER) as client:
+        await client.set("key", "before")
+        watched.kill_first()
+        async with asyncio.timeout(20):
+            await client.set("key", "after")
+    assert watched.named() == watched.ports[1]
 
 
 def written(client: redis.Redis, key: str) -> object:

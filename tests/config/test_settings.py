@@ -140,7 +140,11 @@ def test_a_relative_home_is_made_absolute(monkeypatch: pytest.MonkeyPatch, tmp_p
     ("name", "value", "wanted"),
     [
         ("FENNEL_WORKER__PROCESSES", "none", "FENNEL_WORKER__PROCESSES='none' cannot be used: input should be a valid"),
-        ("FENNEL_WORKER__PROCESSES", "0", "FENNEL_WORKER__PROCESSES='0' cannot be used: input should be greater than"),
+        (
+            "FENNEL_WORKER__PROCESSES",
+            "-1",
+            "FENNEL_WORKER__PROCESSES='-1' cannot be used: input should be greater than",
+        ),
         ("FENNEL_REDIS__PORT", "65536", "FENNEL_REDIS__PORT='65536' cannot be used: input should be less than or"),
         ("FENNEL_ENGINE__KIND", "gpt", "FENNEL_ENGINE__KIND='gpt' cannot be used: input should be 'transformers', "),
         ("FENNEL_ENGINE__MODEL", "", "FENNEL_ENGINE__MODEL='' cannot be used: string should have at least 1"),

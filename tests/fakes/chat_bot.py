@@ -12,6 +12,7 @@ import random
 import signal
 import sys
 
+from bot.lock import MARGIN
 from bot.reply_slot import AtStep, go_on
 from bot.run import run_bot
 from config.logging import configure_logging
@@ -54,7 +55,12 @@ async def _serve(options: argparse.Namespace) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    platform = ChatPlatform(options.url, resolve=options.resolve, thinks_at_once=options.thinks_at_once)
+    platform = ChatPlatform(
+        options.url,
+        resolve=options.resolve,
+        thinks_at_once=options.thinks_at_once,
+        give_up_s=options.lease_s * MARGIN,
+    )
     at_step = self_freezer(options.freeze_at) if options.freeze_at else self_killer(options.self_kill, options.seed)
     await run_bot(platform, settings, stop, at_step=at_step, lease_s=options.lease_s)
 

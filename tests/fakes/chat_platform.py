@@ -8,6 +8,7 @@ from typing import Any, Literal
 import aiohttp
 
 from bot.chat_message import ChatMessage
+from bot.lock import LEASE_S, MARGIN
 from bot.platform import (
     Platform,
     Receive,
@@ -17,6 +18,7 @@ from bot.platform import (
     SendRefusedError,
     TooLateToEditError,
 )
+from bot.sending_session import sending_session
 from contract.errors import FennelError
 from contract.question import Question
 
@@ -39,6 +41,7 @@ class ChatPlatform(Platform):
         resolve: Resolve = "history",
         settle_s: float = 0.5,
         timeout_s: float = 2.0,
+        give_up_s: float = LEASE_S * MARGIN,
         thinks_at_once: bool = False,
     ) -> None:
         self.account = account
@@ -47,6 +50,7 @@ class ChatPlatform(Platform):
         self.same_send_is_once_for_s = 3600.0 if resolve == "key" else 0.0
         self._url = url
         self._resolve = resolve
+        self._give_up_s = give_up_s
         self._timeout = aiohttp.ClientTimeout(total=timeout_s)
         self._session: aiohttp.ClientSession | None = None
         self._closed = asyncio.Event()
@@ -116,7 +120,7 @@ class ChatPlatform(Platform):
         return {"text": reply.whole, "is_end": reply.outcome is not None}
 
     async def _call(self, method: str, path: str, **options: Any) -> Any:
-        self._session = self._session or aiohttp.ClientSession(timeout=self._timeout)
+        self._session = self._session or sending_session(self._timeout, round(1000 * self._give_up_s))
         try:
             async with self._session.request(method, self._url + path, **options) as response:
                 if response.status == 429:

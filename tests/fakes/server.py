@@ -49,6 +49,9 @@ class FakeServer:
     `time_scale` shrinks the platform's own clocks: a limit of 300 s lasts ``300 * time_scale`` seconds.
     """
 
+    host = "127.0.0.1"
+    """Where it listens: this machine alone, unless a test makes more of them."""
+
     def __init__(self, *, time_scale: float = 1.0, port: int = 0) -> None:
         self.time_scale = time_scale
         self.port = port
@@ -81,8 +84,8 @@ class FakeServer:
 
     @property
     def url(self) -> str:
-        """``http://127.0.0.1:PORT`` without a slash at the end."""
-        return f"http://127.0.0.1:{self.port}"
+        """``http://HOST:PORT`` without a slash at the end."""
+        return f"http://{self.host}:{self.port}"
 
     def scaled(self, platform_s: float) -> float:
         """How long `platform_s` seconds of the platform's own clock last here, in seconds."""
@@ -186,7 +189,7 @@ class FakeServer:
         self.add_routes(app.router)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True)
+        site = web.TCPSite(self._runner, self.host, self.port, reuse_address=True)
         await site.start()
         self.port = self._runner.addresses[0][1]
 

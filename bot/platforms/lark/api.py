@@ -16,6 +16,7 @@ import aiohttp
 
 from bot.platform import SendAmbiguousError, SendLaterError
 from bot.platforms.lark.errors import TOKEN_INVALID, TOO_OFTEN, LarkRefusedError
+from bot.sending_session import sending_session
 
 Json = dict[str, Any]
 TOKEN_RENEWED_BEFORE_S = 300.0
@@ -81,7 +82,7 @@ class LarkApi:
         self, method: str, path: str, body: Json | None, query: Mapping[str, str] | None, token: str
     ) -> Json:
         if self._session is None:
-            self._session = aiohttp.ClientSession(timeout=self._timeout)
+            self._session = sending_session(self._timeout)
         # In bytes of UTF-8 and not in escapes: a Chinese text would count twice as long.
         data = None if body is None else json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
         headers = {"Content-Type": "application/json; charset=utf-8"}

@@ -14,6 +14,7 @@ from bot.platform import SendAmbiguousError, SendLaterError, SendRefusedError
 from bot.platforms.slack import metrics
 from bot.platforms.slack.pacing import Pacer
 from bot.platforms.slack.sdk_log import sdk_logger
+from bot.sending_session import sending_session
 
 READS = frozenset({"conversations.history", "conversations.replies", "users.conversations", "users.info"})
 BROKEN_INSIDE = frozenset(
@@ -47,7 +48,7 @@ class SlackCalls:
 
     def client(self, *, with_token: bool = True) -> AsyncWebClient:
         """The SDK's client; has to be asked for inside the event loop."""
-        self._session = self._session or aiohttp.ClientSession(timeout=self._timeout)
+        self._session = self._session or sending_session(self._timeout)
         # The SDK's own retry posts a message twice when the connection broke after Slack had taken it.
         return AsyncWebClient(
             token=self._token if with_token else None,

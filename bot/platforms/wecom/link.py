@@ -24,6 +24,7 @@ from bot.link import link_of
 from bot.platform import LinkDeadError, LinkTakenError, SendAmbiguousError, SendLaterError
 from bot.platforms.wecom.events import PLATFORM, event_type
 from bot.platforms.wecom.gaps import Gaps
+from bot.sending_session import sending_session
 from bot.waiting import is_set_within, unless_set
 
 OK = 0
@@ -90,7 +91,7 @@ class WeComLink:
 
     async def run(self) -> None:
         """Keep the link up until `close`. Raises LinkTakenError or, where we are not let in, LinkDeadError."""
-        async with aiohttp.ClientSession() as session:
+        async with sending_session() as session:
             while not self._closed.is_set():
                 up_at_s = await unless_set(self._serve_once(session), self._closed)
                 if self._taken_over:

@@ -18,6 +18,7 @@ import aiohttp
 from yarl import URL
 
 from bot.platform import PlatformError, SendAmbiguousError, SendLaterError, SendRefusedError
+from bot.sending_session import sending_session
 
 PROTOCOL_VERSION = (2, 4, 9)
 APP_ID = "bot"
@@ -79,7 +80,7 @@ class ILinkApi:
         self, method: str, name: str, headers: Mapping[str, str], timeout_s: float, **rest: Any
     ) -> dict[str, Any]:
         if self._session is None:
-            self._session = aiohttp.ClientSession()
+            self._session = sending_session()
         timeout = aiohttp.ClientTimeout(total=timeout_s)
         url = URL(f"{self._base_url}/ilink/bot/{name}")
         try:
