@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import time
-import uuid
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,19 +12,17 @@ import structlog
 from bot.platform import Reply, SendAmbiguousError, SendLaterError, TooLateToEditError
 from bot.platforms.slack.calls import SlackCalls, SlackRefusedError
 from bot.platforms.slack.identity import Whoami
+from bot.platforms.slack.messages import GONE, NOT_STREAMING, Messages, metadata, payload_of
 from bot.platforms.slack.posts import Post, growing_post, posts
 from bot.remembered import Remembered
 from contract.answer import Outcome
 from contract.question import Question
 
-METADATA_TYPE = "fennel_answer"
 ROTATE_AFTER_S = 230.0
 """Slack ends a stream some five minutes after its start without a word; by then it has to be an ordinary message."""
 AT_THE_NEXT_STEP_S = 0.0
 """Come again when the growing answer is shown next."""
 
-GONE = frozenset({"message_not_found", "cant_update_message", "edit_window_closed", "message_not_owned_by_app"})
-NOT_STREAMING = frozenset({"message_not_in_streaming_state", "stopped_by_user"})
 NO_PLACE = frozenset(
     {
         "account_inactive",
@@ -40,8 +36,6 @@ NO_PLACE = frozenset(
     }
 )
 """Nothing can be said there, however it is said."""
-BLOCKS_REFUSED = frozenset({"invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long"})
-NAMESPACE = uuid.UUID("5f1f4f0e-9b43-5c0c-9a39-0d0f6b8a7f11")
 
 log = structlog.get_logger(__name__)
 
@@ -75,7 +69,7 @@ class Sender:
         settle_s: float = 3.0,
     ) -> None:
         self._calls = calls
-        self._whoami = whoami
+        self._messages = Messages(calls, whoami)
         self._rotate_after_s = rotate_after_s
         self._settle_s = settle_s
         self._shown: Remembered[str, Shown] = Remembered()
@@ -117,7 +111,7 @@ class Sender:
                 await self._grow(ts, reply, shown)
             elif shown.is_notice:
                 # What has begun to be an answer stays; one notice takes another's place.
-                await self._update(ts, reply.question, growing_post(reply), growing=True)
+                await self._messages.update(ts, reply.question, growing_post(reply), growing=True)
         except SlackRefusedError as error:
             if error.error in GONE:
                 raise TooLateToEditError(str(error)) from error
@@ -130,8 +124,8 @@ class Sender:
         questions of a thread are answered one after another, so it is this question's.
         """
         found = stream = None
-        for message in await self._own_messages(question):
-            payload = _payload(message)
+        for message in await self._messages.own(question):
+            payload = payload_of(message)
             if payload is None:
                 stream = str(message["ts"])
             elif payload.get("question") == question.id and payload.get("part") == 0:
@@ -166,7 +160,7 @@ class Sender:
         if shown.is_stream:
             await self._append(ts, reply.question, post, shown)
         if not shown.is_stream:
-            await self._update(ts, reply.question, post, growing=True)
+            await self._messages.update(ts, reply.question, post, growing=True)
 
     def _can_append(self, shown: Shown, post: Post) -> bool:
         is_good = shown.is_stream and not shown.doubtful and not self._is_old(shown)
@@ -197,13 +191,7 @@ class Sender:
 
     async def _stop(self, ts: str, question: Question, shown: Shown) -> None:
         """Turn a stream into an ordinary message, which can be edited."""
-        try:
-            await self._calls.call("chat.stopStream", channel=question.channel, ts=ts, metadata=_metadata(question, 0))
-        except SlackRefusedError as error:
-            if error.error in GONE:
-                raise
-            if error.error not in NOT_STREAMING:
-                log.info("a stream could not be stopped", error=error.error)
+        await self._messages.stop_stream(ts, question)
         shown.is_stream = False
 
     # --- its end
@@ -226,7 +214,7 @@ class Sender:
             return
         if shown.is_stream:
             await self._stop(ts, reply.question, shown)
-        await self._update(ts, reply.question, first)
+        await self._messages.update(ts, reply.question, first)
         if rest:
             await self._bring_rest(reply.question, rest)
         elif reply.outcome is Outcome.WITHDRAWN:
@@ -239,7 +227,7 @@ class Sender:
         ending: dict[str, Any] = {"chunks": [_chunk(more)] if more else None, "blocks": list(post.tail) or None}
         try:
             await self._calls.call(
-                "chat.stopStream", channel=question.channel, ts=ts, metadata=_metadata(question, 0), **ending
+                "chat.stopStream", channel=question.channel, ts=ts, metadata=metadata(question, 0), **ending
             )
         except SendAmbiguousError:
             shown.doubtful = True
@@ -255,14 +243,14 @@ class Sender:
     async def _bring_rest(self, question: Question, rest: list[Post]) -> None:
         """Show the further messages of a long answer, whichever of them are there already."""
         there: dict[Any, str] = {}
-        for message in await self._own_messages(question):
-            payload = _payload(message)
+        for message in await self._messages.own(question):
+            payload = payload_of(message)
             if payload and payload.get("question") == question.id:
                 there[payload.get("part")] = str(message["ts"])
         for post in rest:
             try:
                 if post.part in there:
-                    await self._update(there[post.part], question, post)
+                    await self._messages.update(there[post.part], question, post)
                 else:
                     await self._post(question, post, patient=True)
             except SendAmbiguousError:
@@ -272,8 +260,8 @@ class Sender:
 
     async def _delete_rest(self, question: Question) -> None:
         """Take the further messages of a long answer away."""
-        for message in await self._own_messages(question):
-            payload = _payload(message)
+        for message in await self._messages.own(question):
+            payload = payload_of(message)
             if payload and payload.get("question") == question.id and payload.get("part"):
                 try:
                     await self._calls.call("chat.delete", channel=question.channel, ts=str(message["ts"]))
@@ -281,87 +269,11 @@ class Sender:
                     if error.error not in GONE:
                         raise
 
-    # --- single messages
-
     async def _post(self, question: Question, post: Post, *, growing: bool = False, patient: bool = False) -> str:
-        arguments: dict[str, Any] = {
-            "channel": question.channel,
-            "thread_ts": question.thread,
-            "metadata": _metadata(question, post.part),
-            "unfurl_links": False,
-            "unfurl_media": False,
-            "client_msg_id": _client_msg_id(question, post),
-        }
-        try:
-            answer = await self._write("chat.postMessage", post, arguments, growing=growing, patient=patient)
-        except SlackRefusedError as error:
-            if error.error != "duplicate_message_not_found":
-                raise
-            # Someone deleted what we had posted with these very words; this is a new message.
-            del arguments["client_msg_id"]
-            answer = await self._write("chat.postMessage", post, arguments, growing=growing, patient=patient)
-        ts = str(answer["ts"])
+        ts = await self._messages.post(question, post, growing=growing, patient=patient)
         self._shown[ts] = Shown(is_stream=False)
         return ts
-
-    async def _update(self, ts: str, question: Question, post: Post, *, growing: bool = False) -> None:
-        arguments = {"channel": question.channel, "ts": ts, "metadata": _metadata(question, post.part)}
-        try:
-            await self._write("chat.update", post, arguments, growing=growing)
-        except SlackRefusedError as error:
-            if error.error != "streaming_state_conflict":
-                raise
-            await self._stop(ts, question, Shown(is_stream=True))
-            await self._write("chat.update", post, arguments, growing=growing)
-
-    async def _write(self, method: str, post: Post, arguments: dict[str, Any], **how: bool) -> dict[str, Any]:
-        """Post or update, in Slack's older markup where it does not take our blocks."""
-        try:
-            return await self._calls.call(method, text=post.notice, blocks=post.blocks, **arguments, **how)
-        except SlackRefusedError as error:
-            if error.error not in BLOCKS_REFUSED:
-                raise
-            log.info("Slack did not take Markdown blocks: mrkdwn instead", error=error.error)
-        return await self._calls.call(method, text=post.notice, blocks=post.plain_blocks, **arguments, **how)
-
-    async def _own_messages(self, question: Question) -> list[dict[str, Any]]:
-        """Our messages in the question's thread since it was asked, the oldest first."""
-        me = await self._whoami.identity()
-        own: list[dict[str, Any]] = []
-        cursor: str | None = None
-        while True:
-            answer = await self._calls.call(
-                "conversations.replies",
-                channel=question.channel,
-                ts=question.thread,
-                oldest=question.message_id,
-                include_all_metadata=1,
-                limit=200,
-                cursor=cursor,
-            )
-            # Slack gives the thread's first message with each page, however old it is.
-            ours = (one for one in answer["messages"] if one.get("bot_id") == me.bot_id)
-            own += [one for one in ours if float(one["ts"]) > float(question.message_id)]
-            cursor = (answer.get("response_metadata") or {}).get("next_cursor") or None
-            if cursor is None:
-                return own
 
 
 def _chunk(text: str) -> dict[str, str]:
     return {"type": "markdown_text", "text": text}
-
-
-def _metadata(question: Question, part: int) -> dict[str, Any]:
-    return {"event_type": METADATA_TYPE, "event_payload": {"question": question.id, "part": part}}
-
-
-def _payload(message: dict[str, Any]) -> dict[str, Any] | None:
-    """What we wrote into a message's metadata; None where it has none."""
-    metadata = message.get("metadata")
-    return metadata.get("event_payload") or {} if isinstance(metadata, dict) else None
-
-
-def _client_msg_id(question: Question, post: Post) -> str:
-    """The same for the same words, which Slack may or may not take for one message; nothing relies on it."""
-    digest = hashlib.sha256(post.markdown.encode("utf-8", "surrogatepass")).hexdigest()
-    return str(uuid.uuid5(NAMESPACE, f"{question.id}:{post.part}:{digest}"))
