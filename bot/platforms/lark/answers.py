@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import time
-import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,51 +18,28 @@ from bot.platform import (
     PlatformError,
     Reply,
     SendAmbiguousError,
-    SendLaterError,
     SendRefusedError,
     TooLateToEditError,
 )
-from bot.platforms.lark import metrics
 from bot.platforms.lark.api import LarkApi
+from bot.platforms.lark.cards import TRIES, Cards, Part, fall_back
 from bot.platforms.lark.errors import (
     MESSAGE_GONE,
     PLACE_REFUSED,
-    SEQUENCE_REJECTED,
     STREAMING_CLOSED,
     LarkRefusedError,
 )
 from bot.platforms.lark.history import History
-from bot.platforms.lark.markup import ANSWER, Face, card, faces
+from bot.platforms.lark.markup import Face, card, faces
 from bot.platforms.lark.pace import Pace
 from bot.remembered import Remembered
 from contract.question import Question
 
 Json = dict[str, Any]
-TRIES = 4
 SAME_UUID_IS_ONCE_FOR_S = 3_300.0
 """Lark's own hour, with some minutes for the way and for clocks."""
-SEQUENCE_STEP = 60_000
-"""A card's sequence is the time in milliseconds; a clock that was put back is overtaken in steps of a minute."""
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(slots=True)
-class Part:
-    """One message of an answer. `card_id` is empty where the card is known by its message alone."""
-
-    message_id: str
-    kind: str = "interactive"
-    card_id: str = ""
-    sequence: int = 0
-    streaming_since_s: float | None = None
-    shown: Face | None = None
-    gone: bool = False
-
-    @classmethod
-    def found(cls, item: Json) -> Part:
-        """A message of ours as the API gives it; what it shows is not known."""
-        return cls(str(item["message_id"]), str(item.get("msg_type", "interactive")))
 
 
 @dataclass(slots=True)
@@ -85,6 +61,7 @@ class Answers:
     def __init__(self, api: LarkApi, pace: Pace, app_id: str, *, rotate_after_s: float = 540.0) -> None:
         self._api = api
         self._pace = pace
+        self._cards = Cards(api, pace)
         self._history = History(api, pace, app_id)
         self._rotate_after_s = rotate_after_s
         self._shown: Remembered[str, Shown] = Remembered()
@@ -194,30 +171,17 @@ class Answers:
             # For both calls at once: a card that is not sent after all would have been made for nothing.
             things = ("api", "card.create"), ("api", "message.reply"), ("chat", question.channel)
             await self._pace.wait(*things, urgent=not face.growing)
-            card_id = await self._create_card(face)
+            card_id = await self._cards.create(face)
             content = {"type": "card", "data": {"card_id": card_id}} if card_id else card(face)
             try:
                 return await self._reply(question, send_uuid, "interactive", content), card_id
             except LarkRefusedError as error:
                 if error.code in PLACE_REFUSED:
                     raise
-                self._fall_back("text", error)
+                fall_back("text", error)
                 self._plain[question.id] = None
         await self._pace.wait(("api", "message.reply"), ("chat", question.channel), urgent=not face.growing)
         return await self._reply(question, send_uuid, "text", {"text": face.whole}), ""
-
-    async def _create_card(self, face: Face) -> str:
-        """The id of a new card; empty where CardKit does not take it."""
-        body = {"type": "card_json", "data": json.dumps(card(face), ensure_ascii=False)}
-        try:
-            answer = await self._api.call("POST", "/open-apis/cardkit/v1/cards", body)
-        except SendAmbiguousError as error:
-            # A card that is in no message is seen by nobody.
-            raise SendLaterError(str(error), 0.5) from error
-        except LarkRefusedError as error:
-            self._fall_back("card in a message", error)
-            return ""
-        return str(answer["data"]["card_id"])
 
     async def _reply(self, question: Question, send_uuid: str, kind: str, content: Json) -> Json:
         body: Json = {"msg_type": kind, "content": json.dumps(content, ensure_ascii=False), "uuid": send_uuid}
@@ -250,7 +214,7 @@ class Answers:
             await self._edit_text(part, face)
         else:
             if not part.card_id and part.shown is None:
-                part.card_id = await self._card_of(part)
+                part.card_id = await self._cards.id_of(part)
             if face.growing and part.card_id:
                 await self._stream(shown, part, face)
             else:
@@ -261,47 +225,31 @@ class Answers:
         try:
             since_s = part.streaming_since_s
             if since_s is None or time.monotonic() - since_s > self._rotate_after_s:
-                await self._open_streaming(shown.question, part)
+                await self._cards.open_streaming(shown.question, part)
             try:
-                await self._stream_text(shown.question, part, face)
+                await self._cards.stream(shown.question, part, face)
             except LarkRefusedError as error:
                 if error.code not in STREAMING_CLOSED:
                     raise
-                await self._open_streaming(shown.question, part)
-                await self._stream_text(shown.question, part, face)
+                await self._cards.open_streaming(shown.question, part)
+                await self._cards.stream(shown.question, part, face)
         except LarkRefusedError as error:
             if error.code in MESSAGE_GONE:
                 raise await self._give_up(part, error) from error
-            self._fall_back("whole card", error)
+            fall_back("whole card", error)
             await self._replace(shown, part, face)
-
-    async def _stream_text(self, question: Question, part: Part, face: Face) -> None:
-        path = f"/elements/{ANSWER}/content"
-        await self._operate(question, part, "element.content", "PUT", path, {"content": face.text})
-
-    async def _open_streaming(self, question: Question, part: Part) -> None:
-        """Open streaming mode, anew where it is open."""
-        part.streaming_since_s = None
-        # From before the call: Lark's clock may start at any time during it.
-        since_s = time.monotonic()
-        for mode in (False, True):
-            settings = json.dumps({"config": {"streaming_mode": mode}})
-            await self._operate(question, part, "card.settings", "PATCH", "/settings", {"settings": settings})
-        part.streaming_since_s = since_s
 
     async def _replace(self, shown: Shown, part: Part, face: Face) -> None:
         """Put a whole card in the place of what is shown: by CardKit, or as the message's new content."""
         content = json.dumps(card(face), ensure_ascii=False)
         if part.card_id:
-            body = {"card": {"type": "card_json", "data": content}}
             try:
-                await self._operate(shown.question, part, "card.update", "PUT", "", body)
-                part.streaming_since_s = None
+                await self._cards.replace(shown.question, part, face)
                 return
             except LarkRefusedError as error:
                 if error.code in MESSAGE_GONE:
                     raise await self._give_up(part, error) from error
-                self._fall_back("patched message", error)
+                fall_back("patched message", error)
                 part.card_id = ""
         await self._pace.wait(("api", "message.patch"), ("message", part.message_id), urgent=not face.growing)
         try:
@@ -315,7 +263,7 @@ class Answers:
 
     async def _give_up_cards(self, shown: Shown, reason: LarkRefusedError) -> None:
         """Take the cards away, so that the answer can be sent as a plain message in their place."""
-        self._fall_back("text", reason)
+        fall_back("text", reason)
         self._plain[shown.question.id] = None
         for part in shown.parts:
             await self._give_up(part, reason)
@@ -329,21 +277,6 @@ class Answers:
             await self._delete(part)
         return TooLateToEditError(str(reason))
 
-    async def _operate(self, question: Question, part: Part, api: str, method: str, path: str, body: Json) -> None:
-        """One operation on a card, under a sequence above all earlier ones, those of earlier processes included."""
-        for number in range(TRIES):
-            since_asked_ms = int((time.time() - question.accepted_at_s) * 1000)
-            part.sequence = max(part.sequence + 1, since_asked_ms) + number * SEQUENCE_STEP
-            # The streaming calls show what grows; a whole card may be the end.
-            await self._pace.wait(("api", api), ("card", part.card_id), urgent=api == "card.update")
-            whole = {**body, "sequence": part.sequence, "uuid": str(uuid.uuid4())}
-            try:
-                await self._api.call(method, f"/open-apis/cardkit/v1/cards/{part.card_id}{path}", whole)
-                return
-            except LarkRefusedError as error:
-                if error.code != SEQUENCE_REJECTED or number == TRIES - 1:
-                    raise
-
     async def _edit_text(self, part: Part, face: Face) -> None:
         body = {"msg_type": "text", "content": json.dumps({"text": face.whole}, ensure_ascii=False)}
         await self._pace.wait(("api", "message.update"), ("message", part.message_id), urgent=True)
@@ -352,17 +285,6 @@ class Answers:
         except LarkRefusedError as error:
             raise await self._give_up(part, error) from error
 
-    async def _card_of(self, part: Part) -> str:
-        """The id of the card that a message shows; empty where Lark does not say."""
-        await self._pace.wait(("api", "card.id_convert"), urgent=True)
-        body = {"message_id": part.message_id}
-        try:
-            answer = await self._api.call("POST", "/open-apis/cardkit/v1/cards/id_convert", body)
-        except LarkRefusedError as error:
-            self._fall_back("patched message", error)
-            return ""
-        return str(answer["data"]["card_id"])
-
     async def _delete(self, part: Part) -> None:
         await self._pace.wait(("api", "message.delete"), urgent=True)
         try:
@@ -370,7 +292,3 @@ class Answers:
         except LarkRefusedError as error:
             if error.code not in MESSAGE_GONE:
                 log.warning("a message that is not wanted any more stays", error=str(error))
-
-    def _fall_back(self, form: str, reason: Exception) -> None:
-        metrics.fallbacks.labels(form).inc()
-        log.warning("an answer is shown in a simpler form", form=form, reason=str(reason))

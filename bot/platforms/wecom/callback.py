@@ -172,7 +172,7 @@ class WeComCallback(Platform):
         if what == "unknown":
             return None
         if what == "kept":
-            text = f"{text}\n\n{self._say(question, 'goes_on')}".strip()
+            text = f"{text}\n\n{sentence(question.language, 'goes_on')}".strip()
         if what == "end" and (handed := self._handed.get(question.id)):
             handed.set()
         return _stream(question.id, text, finish=what != "open")
@@ -194,7 +194,7 @@ class WeComCallback(Platform):
         text = whole(reply)
         digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
         parts = split(text, PART_BYTES)
-        first = parts[0] if len(parts) == 1 else f"{parts[0]}\n\n{self._say(reply.question, 'goes_on')}"
+        first = parts[0] if len(parts) == 1 else f"{parts[0]}\n\n{sentence(reply.question.language, 'goes_on')}"
         polled = await self._until_taken(reply.question, await self._streams.end(sent_id, first, digest))
         rest = self._rest(reply.question, parts, text, polled, digest)
         if rest and polled.url_done != digest:
@@ -232,12 +232,12 @@ class WeComCallback(Platform):
         if polled.handed == digest:
             left = parts[1:]
         elif polled.kept and whole.startswith(polled.kept):
-            left = split(whole[len(polled.kept) :], PART_BYTES) or [self._say(question, "complete")]
+            left = split(whole[len(polled.kept) :], PART_BYTES) or [sentence(question.language, "complete")]
         else:
             left = parts
         if not left:
             return ""
-        return left[0] if len(left) == 1 else f"{left[0]}\n\n{self._say(question, 'cut')}"
+        return left[0] if len(left) == 1 else f"{left[0]}\n\n{sentence(question.language, 'cut')}"
 
     async def _use_response_url(self, question: Question, text: str, digest: str) -> None:
         """Post one message more. The URL works once, so that posting again after a doubt shows nothing twice."""
@@ -290,10 +290,6 @@ class WeComCallback(Platform):
             return URL(url).origin() == self._api_origin
         except ValueError:
             return False
-
-    @staticmethod
-    def _say(question: Question, key: str) -> str:
-        return sentence(question.language, key)
 
 
 def _stream(stream_id: str, text: str, *, finish: bool) -> Body:
