@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from config.settings import CHECKOUT
@@ -29,19 +29,24 @@ class ErrorClass:
         return FennelError.error_code if self.name == ROOT else error_code_of(self.name)
 
 
-def trees() -> Iterator[tuple[Path, ast.Module]]:
-    """Every source file of the programs, parsed."""
-    for package in PACKAGES:
-        for file in sorted((CHECKOUT / package).rglob("*.py")):
-            yield file.relative_to(CHECKOUT), ast.parse(file.read_text(encoding="utf-8"))
+@cache
+def _nodes() -> list[tuple[Path, ast.ClassDef | ast.Raise]]:
+    """The classes and the raised errors of all programs, with their files; each file is parsed once."""
+    return [
+        (file.relative_to(CHECKOUT), node)
+        for package in PACKAGES
+        for file in sorted((CHECKOUT / package).rglob("*.py"))
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ClassDef | ast.Raise)
+    ]
 
 
+@cache
 def error_classes() -> list[ErrorClass]:
     """The root and everything that grows from it, parents first."""
     bases = {
         (node.name, file): node.bases[0].id
-        for file, tree in trees()
-        for node in ast.walk(tree)
+        for file, node in _nodes()
         if isinstance(node, ast.ClassDef) and node.bases and isinstance(node.bases[0], ast.Name)
     }
     found = [ErrorClass(ROOT, "Exception", Path("contract/errors.py"))]
@@ -55,8 +60,7 @@ def sentences(code: str) -> str:
     names = {one.name for one in error_classes() if one.code == code}
     said = {
         sentence
-        for _, tree in trees()
-        for node in ast.walk(tree)
+        for _, node in _nodes()
         if isinstance(node, ast.Raise)
         and isinstance(node.exc, ast.Call)
         and isinstance(node.exc.func, ast.Name)
