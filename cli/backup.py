@@ -69,6 +69,8 @@ def _write(settings: Settings, work: Path) -> Manifest:
     if settings.knowledge.postgres_url.get_secret_value():
         index = None
         left_out.append("the knowledge base: it is in PostgreSQL; save it with pg_dump --format=custom --schema=fennel")
+    if settings.uploads_folder.is_dir():
+        left_out.append(f"what was sent to the web page: save {settings.uploads_folder} as you save files")
     small = _small_parts(settings, left_out)
     with contextlib.ExitStack() as stack:
         redis_files: list[Frozen] = []

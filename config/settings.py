@@ -331,6 +331,13 @@ class WebSettings(Section):
     operator_hash: SecretStr
     rooms: list[Annotated[str, Field(pattern=r"^[\w][\w-]{0,31}$")]] = Field(min_length=1)
 
+    @field_validator("rooms")
+    @classmethod
+    def _nobodys_own(cls, rooms: list[str]) -> list[str]:
+        if any(room.startswith("direct") for room in rooms):
+            raise ValueError("a name that begins with direct is for the rooms of one person with the bot")
+        return rooms
+
 
 class TracingSettings(Section):
     """Where traces go."""
@@ -459,6 +466,11 @@ class Settings(BaseSettings):
     def gate_folder(self) -> Path:
         """Where `fennel kb tune` writes what it learned, a file for each knowledge base."""
         return self.home / "gate"
+
+    @property
+    def uploads_folder(self) -> Path:
+        """The documents that were sent to the web page, a folder for each knowledge base."""
+        return self.home / "documents"
 
     @property
     def redis_folder(self) -> Path:

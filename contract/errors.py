@@ -19,6 +19,7 @@ FennelError
 │   ├── ForgedError             an event that the platform did not write
 │   ├── LoginOverError          WeChat has ended the login
 │   └── TooManyGuessesError     wrong passwords for the web page
+├── UploadError                 bot: a file that the web page does not take
 ├── InboxError                  bot: a question could not be taken in
 ├── RedisUnusableError          bot: Redis does not let us in
 ├── LockHeldError               bot: another bot serves this account

@@ -111,18 +111,26 @@ class Chat:
             return PlainTextResponse(_reader(request).words["nothing_here"], 404)
         seen = request.headers.get("last-event-id") or request.query_params.get("version", "")
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        stream = self._stream(room, _reader(request), seen)
+        stream = self._stream(room, _reader(request), request.state.token, seen)
         return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
 
-    async def _stream(self, room: str, reader: Reader, seen: str) -> AsyncIterator[str]:
-        """What changes in the room, in the form of server-sent events; first the whole, unless it was seen."""
+    async def _stream(self, room: str, reader: Reader, token: str, seen: str) -> AsyncIterator[str]:
+        """What changes in the room, in the form of server-sent events; first the whole, unless it was seen.
+
+        It ends when the session does.
+        """
         with self._rooms.watching(room) as viewer, metrics.pages_open.track_inprogress():
             yield "retry: 1000\n\n"
             if seen != self._rooms.version:
                 version = self._rooms.version
                 yield _event("all", version, await self._timeline(room, reader))
+            looked_s = time.monotonic()
             while not viewer.is_over:
                 changed = await viewer.changed(QUIET_S)
+                if time.monotonic() - looked_s >= QUIET_S:
+                    looked_s = time.monotonic()
+                    if await self._people.who(token) is None:
+                        return
                 version = self._rooms.version
                 for post in changed:
                     html = await self._shown(post, reader)

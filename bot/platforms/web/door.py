@@ -92,6 +92,7 @@ class Door:
         sees_tabs = person is not None and self._passwords.sees_tabs(person.role)
         reader = Reader(person, language, sees_tabs)
         request.state.reader = reader
+        request.state.token = cookies.get(SESSION_COOKIE, "")
         request.state.address = request.client.host if request.client else ""
         if path.startswith(OPEN_TO_ALL):
             return None

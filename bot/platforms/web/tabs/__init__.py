@@ -6,6 +6,7 @@ Each tab is an application of its own below its own path, so that the door keeps
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import Any
@@ -74,6 +75,8 @@ class Tabs:
         self._closing.set()
 
     def _make(self) -> Any:
+        # What an earlier process was sent and did not place is nobody's any more.
+        shutil.rmtree(self._uploads, ignore_errors=True)
         self._uploads.mkdir(mode=0o700, parents=True, exist_ok=True)
         tell_libraries(
             GRADIO_ANALYTICS_ENABLED="False", GRADIO_TEMP_DIR=str(self._uploads), HF_HUB_DISABLE_TELEMETRY="1"

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 DEFAULT_BASE = "default"
 SHOWN_HITS = 5
+HOUR_S = 3_600
 PRECISIONS = (0.5, 0.99, 0.9)
 """The least, the most, and the usual share of answers that have to be right."""
 _BASE = re.compile(r"[\w-]{1,64}")
@@ -156,7 +157,9 @@ def build(settings: Settings, commands: KbCommand, look: Look, language: str) ->
 
     page = KnowledgePage(settings, commands, look, language)
     words = page.words
-    with gradio.Blocks(title=f"{words['tab_knowledge']} · Fennel", analytics_enabled=False) as blocks:
+    with gradio.Blocks(
+        title=f"{words['tab_knowledge']} · Fennel", analytics_enabled=False, delete_cache=(HOUR_S, HOUR_S)
+    ) as blocks:
         with gradio.Row():
             base = gradio.Dropdown([DEFAULT_BASE], value=DEFAULT_BASE, label=words["base"], allow_custom_value=True)
         with gradio.Tab(words["part_documents"]):

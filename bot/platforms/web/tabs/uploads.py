@@ -46,7 +46,7 @@ def place_documents(files: Sequence[str], settings: Settings, base: str) -> list
 
     `files` are where the server has put them. Raises UploadError; nothing is placed then.
     """
-    folder = settings.home / "documents" / base
+    folder = settings.uploads_folder / base
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     names = [safe_name(Path(file).name, DOCUMENTS) for file in files]
     most_bytes = settings.knowledge.max_file_mb * MEGABYTE

@@ -34,9 +34,10 @@ async def test_documents_go_in_and_are_found(make_settings: MakeSettings, tmp_pa
 async def test_what_goes_wrong_is_one_sentence(make_settings: MakeSettings, tmp_path: Path) -> None:
     """Without the program's name before it, and never a traceback."""
     command = KbCommand(make_settings())
-    assert (await all_of(command, "add", "--", "nothing.md", folder=tmp_path))[1].problem == "there is no nothing.md"
+    refused = (await all_of(command, "add", "--", "nothing.md", folder=tmp_path))[1]
+    assert refused.problem == "there is no nothing.md [failed]"
     refused = await command.look("show", "--", "nothing.md")
-    assert refused.problem == "there is no document nothing.md: `fennel kb list` names them all"
+    assert refused.problem == "there is no document nothing.md: `fennel kb list` names them all [failed]"
 
 
 async def test_a_page_that_is_closed_leaves_no_half(make_settings: MakeSettings, tmp_path: Path) -> None:

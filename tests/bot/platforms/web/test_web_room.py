@@ -18,7 +18,7 @@ from bot.chat_message import ChatMessage
 from bot.forgetting import Forgetting
 from bot.inbox import InboxError
 from bot.intake import question_of
-from bot.platforms.web import posts
+from bot.platforms.web import chat, posts
 from contract import names
 from contract.answer import Citation, FinalAnswer, Outcome
 from contract.question import Question
@@ -108,6 +108,23 @@ async def test_a_stream_goes_on_where_it_was(page: OpenPage) -> None:
         async with ann.stream("GET", "/room/events", params={"room": "general", "version": newer}) as response:
             kind, _, whole = await Stream(response).next()
             assert (kind, "three" in whole) == ("all", True)
+
+
+async def test_a_stream_ends_with_its_session(page: OpenPage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who has left, was forgotten, or came in by a password that is another now, is told nothing more."""
+    monkeypatch.setattr(chat, "QUIET_S", 0.05)
+    async with (
+        page.person("Ann") as ann,
+        page.person("Bob") as bob,
+        ann.stream("GET", "/room/events", params={"room": "general"}) as response,
+    ):
+        stream = Stream(response)
+        assert (await stream.next())[0] == "all"
+        await say(bob, "while she is there")
+        assert (await stream.next())[0] == "post"
+        await ann.post("/leave")
+        with pytest.raises(AssertionError, match="the stream has ended"):
+            await stream.next()
 
 
 async def test_a_slow_reader_gets_the_newest(page: OpenPage) -> None:
