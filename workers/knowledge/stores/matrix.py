@@ -92,7 +92,7 @@ class Matrix:
             looked_at = self._ids[self._likely(vector, count)]
             found = fetch([int(one) for one in looked_at])
             ids = np.array(list(found), np.int64)
-            similarities = np.stack(list(found.values())) @ vector if found else np.zeros(0, np.float32)
+            similarities = np.vecdot(np.stack(list(found.values())), vector) if found else np.zeros(0, np.float32)
             rows = np.arange(len(ids))
         if limit < len(rows):
             rows = np.argpartition(-similarities, limit)[:limit]
