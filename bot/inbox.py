@@ -117,7 +117,7 @@ class Inbox:
                     return await self._replicated(call)
                 return await run_script(self._redis, call)
         except (TimeoutError, RedisError) as error:
-            raise InboxError(f"Redis took nothing in: {error or 'it does not answer'}") from error
+            raise InboxError(f"Redis took nothing in: {str(error) or 'it does not answer'}") from error
 
     async def _replicated(self, call: scripts.ScriptCall) -> Any:
         """Run the script, and return when so many replicas have what it wrote. Raises InboxError."""

@@ -59,7 +59,7 @@ class Reception:
             async with asyncio.timeout(GIVE_UP_AFTER_S):
                 await self._receive(event)
         except (TimeoutError, RedisError) as error:
-            raise InboxError(f"Redis took nothing in: {error or 'it does not answer'}") from error
+            raise InboxError(f"Redis took nothing in: {str(error) or 'it does not answer'}") from error
 
     async def _receive(self, event: ChatEvent) -> None:
         if isinstance(event, ChatMessage):

@@ -61,8 +61,8 @@ class Roll:
         kind = _kind(program)
         stop_s = self._stack.stop_wait_s + KILL_S if kind == "worker" else BOT_STOP_S
         with ReadinessBar() as bar:
-            bar.show(f"{title}: ends what it has in hand", 0.0)
             if program.running:
+                bar.show(f"{title}: ends what it has in hand", 0.0)
                 self._stop(program, stop_s)
             with contextlib.suppress(Fault):  # somebody was quicker
                 self._stack.start_program(program.full_name)
@@ -91,7 +91,7 @@ class Roll:
             if now.state == "EXITED" and now.exit_code == 0:
                 return "is not set up"
             if now.state == "RUNNING" and is_ready(now, bar):
-                return "is ready"
+                return "is ready" if _kind(now) else "was started"
             if time.monotonic() > end_s:
                 raise StackError(
                     f"{now.name} was not ready within {timeout_s:.0f} s ({self._why(now)}); "

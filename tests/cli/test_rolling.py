@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -33,7 +34,7 @@ def test_a_rolling_restart_while_people_ask_loses_nothing(stage: Stage) -> None:
     assert {name for name, pid in before.items() if after[name] == pid} == {"redis"}
     told = [line.partition(" (")[0] for line in rolled.stdout.splitlines()]
     assert told[:4] == ["worker_0 is ready", "worker_1 is ready", "bot_lark is not set up", "bot_slack is ready"]
-    assert "[1/8] worker_0: ends what it has in hand" in rolled.stderr
+    assert re.search(r"\[1/\d+\] worker_0: ends what it has in hand", rolled.stderr)
     assert len(stage.asked) > 20
     stage.wait_until_answered()
 
