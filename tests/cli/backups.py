@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 import redis
 from click.testing import CliRunner, Result
 
@@ -74,3 +75,22 @@ def run_backup(*arguments: object) -> Result:
 def run_restore(*arguments: object) -> Result:
     """`fennel restore` in this process; an exception is the result's."""
     return CliRunner().invoke(restore, [str(one) for one in arguments])
+
+
+@pytest.fixture
+def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A backup of the state "old"."""
+    monkeypatch.setenv("FENNEL_HOME", str(tmp_path / "first"))
+    Home(tmp_path / "first").fill("old")
+    file = tmp_path / "old.tar"
+    assert run_backup(file).exit_code == 0
+    return file
+
+
+@pytest.fixture
+def home(archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    """Another home folder, in the state "new"."""
+    monkeypatch.setenv("FENNEL_HOME", str(tmp_path / "home"))
+    one = Home(tmp_path / "home")
+    one.fill("new")
+    return one

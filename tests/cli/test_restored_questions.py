@@ -132,6 +132,42 @@ async def test_after_a_move_what_was_open_is_answered(
     assert [len(chat.replies(message_id)) for message_id in (*asked, missed)] == [1] * 5
 
 
+async def test_a_server_of_ones_own_that_was_loaded_again_is_settled_too(
+    chat: FakeChat,
+    make_settings: MakeSettings,
+    make_valkey: Callable[[], ValkeyServer],
+    home: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """While a bot uses it that is refused; then what was open is closed there as well, and nothing comes twice."""
+    server = make_valkey()
+    monkeypatch.setenv("FENNEL_REDIS__URL", server.url)
+    home.mkdir()
+    (home / "fennel.toml").write_text("[bot]\n")
+    made = run_backup(tmp_path / "b.tar")
+    async with (
+        served(chat, server, make_settings, by_a_worker=False),
+        redis.asyncio.Redis(unix_socket_path=str(server.socket), decode_responses=True) as client,
+    ):
+        asked = chat.write("open in the data that was loaded")
+        await until(lambda: _has_open(client, 1))
+        refused = await asyncio.to_thread(run_restore, tmp_path / "b.tar", "--settle-redis")
+        assert await _has_open(client, 1)
+    settled = run_restore(tmp_path / "b.tar", "--settle-redis")
+    chat.write("again", message_id=asked, thread="again", at_s=time.time() - 30)
+    async with served(chat, server, make_settings, by_a_worker=True):
+        new = chat.write("new", thread="new", at_s=time.time() + 1)
+        await asyncio.to_thread(chat.wait_ended, new)
+        await until(lambda: _all_acknowledged(chat))
+
+    assert "left out: Redis: it is a server of yours" in made.output
+    assert "a bot uses this Redis" in str(refused.exception)
+    assert settled.exit_code == 0, settled.exception
+    assert "1 questions were open." in settled.output
+    assert chat.replies(asked) == []
+
+
 async def _has_open(client: redis.asyncio.Redis, count: int) -> bool:
     return bool(await client.zcard(names.open_key("chat")) == count)
 

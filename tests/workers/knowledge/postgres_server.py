@@ -50,6 +50,10 @@ class PostgresServer:
         self._run("createdb", "-h", str(self.folder), "-U", "fennel", name)
         return f"postgresql://fennel@/{name}?host={self.folder}"
 
+    def program(self, name: str) -> Path:
+        """One of PostgreSQL's programs, such as pg_dump, of the server's version."""
+        return self._programs / name
+
     def remove(self) -> None:
         """Stop the server and remove its folder."""
         if (self.folder / "data" / "postmaster.pid").exists():
