@@ -33,6 +33,13 @@ def back_up(server: ValkeyServer, home: Path, file: Path) -> None:
     shutil.rmtree(home)
 
 
+def back_up_settings(home: Path, file: Path) -> str:
+    """A backup of a home folder whose Redis is elsewhere; gives what was said."""
+    home.mkdir()
+    (home / "fennel.toml").write_text("[bot]\n")
+    return run_backup(file).output
+
+
 def started(home: Path, make: Callable[[], ValkeyServer]) -> ValkeyServer:
     """A server with the restored files."""
     server = make()
@@ -57,7 +64,7 @@ async def served(chat: FakeChat, server: ValkeyServer, make: MakeSettings, *, by
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the backup is made from and restored to."""
+    """Where the backup is made from and restored to; not there yet."""
     monkeypatch.setenv("FENNEL_HOME", str(tmp_path / "stack"))
     return tmp_path / "stack"
 
@@ -143,9 +150,7 @@ async def test_a_server_of_ones_own_that_was_loaded_again_is_settled_too(
     """While a bot uses it that is refused; then what was open is closed there as well, and nothing comes twice."""
     server = make_valkey()
     monkeypatch.setenv("FENNEL_REDIS__URL", server.url)
-    home.mkdir()
-    (home / "fennel.toml").write_text("[bot]\n")
-    made = run_backup(tmp_path / "b.tar")
+    made = back_up_settings(home, tmp_path / "b.tar")
     async with (
         served(chat, server, make_settings, by_a_worker=False),
         redis.asyncio.Redis(unix_socket_path=str(server.socket), decode_responses=True) as client,
@@ -161,7 +166,7 @@ async def test_a_server_of_ones_own_that_was_loaded_again_is_settled_too(
         await asyncio.to_thread(chat.wait_ended, new)
         await until(lambda: _all_acknowledged(chat))
 
-    assert "left out: Redis: it is a server of yours" in made.output
+    assert "left out: Redis: it is a server of yours" in made
     assert "a bot uses this Redis" in str(refused.exception)
     assert settled.exit_code == 0, settled.exception
     assert "1 questions were open." in settled.output
