@@ -25,6 +25,7 @@ LONGEST_FIRST = (
     "test_transformers_serve.py",
     "test_up_refuses.py",
     "test_worker.py",
+    "test_worker_ends.py",
 )
 
 
