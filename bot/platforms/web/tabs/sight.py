@@ -44,8 +44,7 @@ class Sight:
         self._reading = asyncio.Lock()
         self._now: dict[str, Any] = {}
         self._now_at_s = float("-inf")
-        self._ended: list[Ended] = []
-        self._known: set[str] = set()
+        self._ended: dict[str, Ended] = {}
 
     async def now(self) -> dict[str, Any]:
         """How everything stands, as `health.overview.look_inside` tells it."""
@@ -58,13 +57,13 @@ class Sight:
     async def ended(self) -> list[Ended]:
         """The ends of the last month, the oldest first; what was read before is not read again."""
         async with self._reading:
-            since_s = max(time.time() - MONTH_S, self._ended[-1].at_s if self._ended else 0.0)
-            async for at_s, final in all_shown(self._redis, since_s):
+            first_s = time.time() - MONTH_S
+            self._ended = {name: one for name, one in self._ended.items() if one.at_s >= first_s}
+            newest_s = max((one.at_s for one in self._ended.values()), default=first_s)
+            async for at_s, final in all_shown(self._redis, newest_s):
                 question_id = Question.from_wire(final.question).id
-                if question_id not in self._known:
-                    self._known.add(question_id)
-                    self._ended.append(Ended(at_s, final.outcome, final.total_ms / 1000))
-            return list(self._ended)
+                self._ended[question_id] = Ended(at_s, final.outcome, final.total_ms / 1000)
+            return sorted(self._ended.values(), key=lambda one: one.at_s)
 
     async def last_questions(self) -> list[Seen]:
         """Those that are open now, and those that ended last; the newest first."""
