@@ -198,6 +198,23 @@ async def test_an_answer_that_was_handed_to_a_process_that_was_replaced_is_shown
         await ended(chat, message_id)
 
 
+async def test_an_end_whose_showing_redis_has_lost_is_not_shown_twice(
+    chat: FakeChat, make_settings: MakeSettings, redis_client: redis.asyncio.Redis
+) -> None:
+    """A replica without the last writes has taken over, and the answer comes again: the bot knows that it showed it."""
+    async with running_bot(ChatPlatform(chat.url), make_settings()):
+        message_id = chat.write("Who has seen it?")
+        question = await until(lambda: take(redis_client))
+        await finish(redis_client, echo(question))
+        await ended(chat, message_id)
+        key = names.delivery_key(question.id)
+        await until(lambda: redis_client.hexists(key, "shown"))
+        await redis_client.delete(key)
+        await redis_client.xadd(names.answers_stream("chat"), {"final": echo(question).to_wire()})
+        await until(lambda: redis_client.hexists(key, "shown"))
+    assert len(chat.replies(message_id)) == 1
+
+
 async def test_a_refused_answer_is_given_up_and_holds_up_nobody(
     chat: FakeChat, make_settings: MakeSettings, valkey: ValkeyServer, redis_client: redis.asyncio.Redis
 ) -> None:
