@@ -24,7 +24,7 @@ from workers.health import QueueCollector, WorkerHealth
 from workers.knowledge.bindings import Bindings
 from workers.knowledge.bindings_copy import BindingsCopy
 from workers.knowledge.embedder import open_embedder
-from workers.knowledge.retrievers.hybrid import open_retriever
+from workers.knowledge.retrievers.hybrid import HybridRetriever, open_retriever
 from workers.knowledge.store import open_store
 from workers.outbox import Outbox
 from workers.pipeline import Pipeline
@@ -53,12 +53,7 @@ def run_worker(settings: Settings, name: str) -> int:
         on_down=report.restarting,
         on_give_up=lambda reason: give_up(reason),
     )
-    embedder = open_embedder(settings.knowledge.embedder)
-    store = open_store(settings, embedder)
-    bindings = Bindings(connection, BindingsCopy(settings.bindings_copy_file))
-    gate = open_gate(settings, embedder)
-    retriever = open_retriever(settings, store, embedder)
-    pipeline = Pipeline(retriever, gate, settings, bindings.bases_of)
+    retriever, pipeline = _search_and_pipeline(settings, connection)
     answerer = Answerer(connection, pipeline, Outbox(connection), engine.submit, settings)
     worker = QuestionWorker(
         settings.worker_name(name),
@@ -93,6 +88,13 @@ def run_worker(settings: Settings, name: str) -> int:
         if worker.exit_code and supervised_program():
             _pause(settings, name)
     return worker.exit_code
+
+
+def _search_and_pipeline(settings: Settings, connection: redis.Redis) -> tuple[HybridRetriever, Pipeline]:
+    embedder = open_embedder(settings.knowledge.embedder)
+    bindings = Bindings(connection, BindingsCopy(settings.bindings_copy_file))
+    retriever = open_retriever(settings, open_store(settings, embedder), embedder)
+    return retriever, Pipeline(retriever, open_gate(settings, embedder), settings, bindings.bases_of)
 
 
 def _wait_for_redis(connection: redis.Redis, settings: Settings) -> None:
