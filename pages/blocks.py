@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from config.settings import CHECKOUT
-from pages import commands, decisions, errors, metrics, settings
+from pages import commands, decisions, errors, licences, metrics, settings
 
 BLOCKS: dict[str, Callable[..., str]] = {
     "commands": commands.help_of_all,
     "decisions": decisions.table_of_all,
+    "licences": licences.table_of_all,
     "make": commands.make_targets,
     "says": errors.sentences,
     "metrics": metrics.table_of_all,

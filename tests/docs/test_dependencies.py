@@ -1,30 +1,77 @@
-"""The packages that Fennel stands on: pinned, and to be had on the oldest Python that the documentation names."""
+"""The packages that Fennel stands on: explained, used, free, and to be had on the oldest Python that is promised."""
 
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
+import tomllib
 from importlib import metadata
+from pathlib import Path
 
 from packaging.specifiers import SpecifierSet
 
 from config.settings import CHECKOUT
+from pages.licences import licences, pins
+from tests.docs.pages import DOCS
 
 OLDEST_PYTHON = "3.11.2"
 """Debian 12 has it, and the documentation promises that Fennel runs there."""
-PIN = re.compile(r"^(?P<name>[\w.-]+)==(?P<version>\S+)$", re.MULTILINE)
+FREE = (
+    "0BSD Apache BSD BSD-2-Clause BSD-3-Clause BSD-derived BSL-1.0 CC0-1.0 CNRI-Python ISC LLVM-exception MIT MIT-0 "
+    "MIT-CMU Apache-2.0 Domain PSF-2.0 Public Unlicense Zlib"
+).split()
+# Used as they are, neither changed nor given out with Fennel, which these allow beside Apache-2.0.
+USED_AS_THEY_ARE = ["LGPL-3.0-only", "MPL-2.0"]
+# Words that join the names of licences, and docutils' Emacs mode, which is in no wheel.
+JOINING = re.compile(r"\b(?:AND|OR|WITH|and|or)\b|[(),]|dependency licenses|License|GNU General Public .*|http\S+")
 
 
-def pins() -> dict[str, str]:
-    """Each pinned package with its version."""
-    return {found["name"]: found["version"] for found in PIN.finditer((CHECKOUT / "constraints.txt").read_text())}
+def wanted() -> set[str]:
+    """The packages that pyproject.toml asks for, with every extra."""
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
+    asked = [*project["dependencies"], *sum(project["optional-dependencies"].values(), [])]
+    return {re.split(r"[^\w.-]", one, maxsplit=1)[0] for one in asked}
+
+
+def test_every_dependency_is_explained_and_none_besides() -> None:
+    """docs/dependencies.md has a row for what pyproject.toml asks for: what for, why, licence, age, what else."""
+    rows = [line for line in (DOCS / "dependencies.md").read_text().splitlines() if line.startswith("| `")]
+    explained = {name for row in rows for name in re.findall(r"`([^`]+)`", row.split("|")[1])}
+
+    assert explained == wanted()
+    assert [row for row in rows if len([cell for cell in row.strip("|").split("|") if cell.strip()]) != 6] == []
+
+
+def test_every_dependency_is_used_and_everything_used_is_asked_for() -> None:
+    """Nothing is installed in vain, and nothing works only because somebody else asked for it."""
+    run = subprocess.run(
+        [Path(sys.executable).with_name("deptry"), "."], cwd=CHECKOUT, capture_output=True, text=True, timeout=100
+    )
+
+    assert run.returncode == 0, run.stderr
+
+
+def test_every_licence_is_known_and_lets_fennel_be_apache() -> None:
+    """No package comes under a licence that nobody has looked at."""
+    found = licences()
+    strange = {
+        name: licence
+        for name, licence in found.items()
+        if set(JOINING.sub(" ", licence).split()) - {*FREE, *USED_AS_THEY_ARE}
+    }
+
+    assert len(found) > 100
+    assert [name for name, licence in found.items() if not licence] == []
+    assert strange == {}
 
 
 def test_every_pinned_release_can_be_installed_on_debian_12() -> None:
     """No pin wants a later Python than Debian 12 has: pip would look for a way out for ever."""
-    wanted = {name: str(metadata.metadata(name).json.get("requires_python", "")) for name in pins()}
+    pythons = {name: str(metadata.metadata(name).json.get("requires_python", "")) for name in pins()}
 
-    assert len(wanted) > 100
-    assert [(name, python) for name, python in wanted.items() if not SpecifierSet(python).contains(OLDEST_PYTHON)] == []
+    assert len(pythons) > 100
+    assert [(name, one) for name, one in pythons.items() if not SpecifierSet(one).contains(OLDEST_PYTHON)] == []
 
 
 def test_what_is_installed_is_what_is_pinned() -> None:
