@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import pkgutil
 from dataclasses import dataclass
 from typing import cast
 
 from pydantic import SecretStr
 
+import bot.platforms
 from bot.platform import NotConfiguredError, Platform, PlatformError
 from config.settings import Settings
 
@@ -17,15 +19,17 @@ class PlatformEntry:
     """Where a platform is, and what it needs: each of `needs` is a set of settings that is enough.
 
     The module has to offer ``create(settings: Settings) -> Platform``. `needs_switch`: what it needs is only the word
-    that it is wanted, and a person who starts it by name has given it.
+    that it is wanted, and a person who starts it by name has given it. `is_added`: a file that somebody has put into
+    `bot/platforms/`; it is wanted where the settings have a table ``[platforms.NAME]``.
     """
 
     module: str
     needs: tuple[tuple[str, ...], ...] = ((),)
     needs_switch: bool = False
+    is_added: bool = False
 
 
-PLATFORMS = {
+_SHIPPED = {
     "console": PlatformEntry("bot.platforms.console"),
     "lark": PlatformEntry("bot.platforms.lark", (("app_id", "app_secret"),)),
     "slack": PlatformEntry("bot.platforms.slack", (("bot_token", "app_token"), ("bot_token", "signing_secret"))),
@@ -33,6 +37,12 @@ PLATFORMS = {
     "wecom": PlatformEntry("bot.platforms.wecom", (("bot_id", "secret"), ("token", "aes_key"))),
     "weixin": PlatformEntry("bot.platforms.weixin", (("enabled",),)),
 }
+_ADDED = {
+    module.name: PlatformEntry(f"bot.platforms.{module.name}", is_added=True)
+    for module in pkgutil.iter_modules(bot.platforms.__path__)
+    if module.name not in _SHIPPED
+}
+PLATFORMS = {**_SHIPPED, **_ADDED}
 
 
 def create_platform(name: str, settings: Settings, *, by_hand: bool = False) -> Platform:
@@ -59,6 +69,8 @@ def create_platform(name: str, settings: Settings, *, by_hand: bool = False) -> 
 def wanted_settings(name: str, settings: Settings) -> str:
     """The settings that the platform of this name still wants, for a sentence; empty where it is set up."""
     entry = PLATFORMS[name]
+    if entry.is_added:
+        return "" if name in settings.platforms else f"a table [platforms.{name}] in FENNEL_HOME/fennel.toml"
     if any(all(_is_set(settings, name, key) for key in keys) for keys in entry.needs):
         return ""
     return ", or ".join(" and ".join(f"FENNEL_{name}__{key}".upper() for key in keys) for keys in entry.needs)

@@ -11,7 +11,7 @@ import difflib
 import os
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import quote
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -62,6 +62,9 @@ class Section(BaseModel):
     """Base of the sections: frozen, and refusing keys that it does not know."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+OwnSection = TypeVar("OwnSection", bound=Section)
 
 
 class RedisSettings(Section):
@@ -386,6 +389,7 @@ class Settings(BaseSettings):
     limits: LimitsSettings
     channel: ChannelSettings
     channels: dict[MemberId, ChannelSettings]
+    platforms: dict[str, dict[str, Any]]
     retention: RetentionSettings
     bot: BotSettings
     slack: SlackSettings
@@ -516,11 +520,24 @@ class Settings(BaseSettings):
     def secrets(self) -> list[str]:
         """Every secret in the settings, and the password of Redis: what no log may show."""
         sections = [getattr(self, name) for name in type(self).model_fields if name != "home"]
-        values = [value for section in sections for _, value in section if isinstance(value, SecretStr)]
+        values = [
+            value
+            for section in sections
+            if isinstance(section, BaseModel)
+            for _, value in section
+            if isinstance(value, SecretStr)
+        ]
         password = self.redis_address.password
         # As it stands in a URL too.
         found = (*(value.get_secret_value() for value in values), password, quote(password, safe=""))
         return list(dict.fromkeys(secret for secret in found if secret))
+
+    def of_platform(self, name: str, model: type[OwnSection]) -> OwnSection:
+        """The table ``[platforms.NAME]`` as the platform's own model reads it. Raises SettingsError."""
+        try:
+            return model.model_validate(self.platforms.get(name, {}))
+        except ValidationError as error:
+            raise SettingsError(f"[platforms.{name}] cannot be used: {_sentence(error)}") from error
 
     def make_folders(self) -> None:
         """Make the home folder and what stands in it; raises SettingsError where it cannot be written."""
@@ -621,7 +638,8 @@ def _read(file: Path) -> dict[str, Any]:
 
 def _check_known(known: set[tuple[str, str]], name: str) -> None:
     section, _, key = name.removeprefix(PREFIX).lower().partition("__")
-    if (section, key) in known:
+    # An added platform knows its own settings.
+    if (section, key) in known or section == "platforms":
         return
     names = [f"{PREFIX}{one}__{other}".upper() for one, other in known]
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)

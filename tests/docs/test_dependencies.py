@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import subprocess
 import sys
@@ -17,10 +18,11 @@ from tests.docs.pages import DOCS
 
 OLDEST_PYTHON = "3.11.2"
 """Debian 12 has it, and the documentation promises that Fennel runs there."""
-FREE = (
-    "0BSD Apache BSD BSD-2-Clause BSD-3-Clause BSD-derived BSL-1.0 CC0-1.0 CNRI-Python ISC LLVM-exception MIT MIT-0 "
-    "MIT-CMU Apache-2.0 Domain PSF-2.0 Public Unlicense Zlib"
-).split()
+FREE = {
+    *("0BSD", "Apache", "Apache-2.0", "BSD", "BSD-2-Clause", "BSD-3-Clause", "BSD-derived", "BSL-1.0", "CC0-1.0"),
+    *("CNRI-Python", "Domain", "ISC", "LLVM-exception", "MIT", "MIT-0", "MIT-CMU", "PSF-2.0", "Public", "Unlicense"),
+    "Zlib",
+}
 # Used as they are, neither changed nor given out with Fennel, which these allow beside Apache-2.0.
 USED_AS_THEY_ARE = ["LGPL-3.0-only", "MPL-2.0"]
 # Words that join the names of licences, and docutils' Emacs mode, which is in no wheel.
@@ -30,7 +32,7 @@ JOINING = re.compile(r"\b(?:AND|OR|WITH|and|or)\b|[(),]|dependency licenses|Lice
 def wanted() -> set[str]:
     """The packages that pyproject.toml asks for, with every extra."""
     project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
-    asked = [*project["dependencies"], *sum(project["optional-dependencies"].values(), [])]
+    asked = [*project["dependencies"], *itertools.chain(*project["optional-dependencies"].values())]
     return {re.split(r"[^\w.-]", one, maxsplit=1)[0] for one in asked}
 
 
