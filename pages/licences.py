@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from importlib import metadata
+
+from packaging.requirements import Requirement
 
 from config.settings import CHECKOUT
 from pages.table import table
 
-PIN = re.compile(r"^(?P<name>[\w.-]+)==(?P<version>[^\s;]+)", re.MULTILINE)
 LONGEST = 60
 """Where a package puts the whole text of its licence, its classifier has to do."""
 # Told by the text of its licence alone.
-IN_ITS_FILE = {"sigstore-models": "MIT"}
+IN_ITS_FILE = {"atheris": "Apache-2.0", "sigstore-models": "MIT"}
 # One licence under several names.
 SAME = {
     "3-Clause BSD License": "BSD-3-Clause",
@@ -30,9 +30,12 @@ SAME = {
 
 
 def pins() -> dict[str, str]:
-    """Each pinned package with its release."""
-    text = (CHECKOUT / "constraints.txt").read_text(encoding="utf-8")
-    return {found["name"]: found["version"] for found in PIN.finditer(text)}
+    """Each package that is pinned for this Python, with its release."""
+    lines = (CHECKOUT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    asked = [Requirement(line) for line in lines if line and not line.startswith("#")]
+    return {
+        one.name: str(one.specifier).removeprefix("==") for one in asked if one.marker is None or one.marker.evaluate()
+    }
 
 
 def licences() -> dict[str, str]:
