@@ -15,7 +15,7 @@ quoted = '$(subst ','\'',$(1))'
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo test lint format docs pages bench chaos kill-sync test-upgrade test-gpu test-web test-hosts up down clean
+.PHONY: help venv demo test lint format docs pages recording bench chaos kill-sync test-upgrade test-gpu test-web test-hosts up down clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ docs: venv ## make the documentation's site in build/docs; open build/docs/index
 
 test-web: venv ## the tests of the web page, in a headless Chromium; pictures of it go to var/web/
 	$(BIN)/python -m pytest -m web tests/web
+
+recording: venv ## run the demo and draw what it printed in docs/demo.svg
+	$(BIN)/python -m pages.recording
 
 pages: venv ## write the generated parts of the documentation anew: settings, commands, metrics
 	$(BIN)/python -m pages

@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from config.settings import CHECKOUT
-from pages.blocks import filled, pages_with_blocks
+from pages.blocks import MEASURED, filled, pages_with_blocks
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -14,13 +14,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m pages", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 where a page is old")
     options = parser.parse_args(arguments)
-    old = [page for page in pages_with_blocks() if filled(page.read_text(encoding="utf-8")) != page.read_text("utf-8")]
+    leave = MEASURED if options.check else ()
+    texts = {page: page.read_text(encoding="utf-8") for page in pages_with_blocks()}
+    old = [page for page, text in texts.items() if filled(text, leave) != text]
     for page in old:
         name = page.relative_to(CHECKOUT)
         if options.check:
             print(f"{name} is old: `make pages` writes it anew, then commit it.", file=sys.stderr)
         else:
-            page.write_text(filled(page.read_text(encoding="utf-8")), encoding="utf-8")
+            page.write_text(filled(texts[page]), encoding="utf-8")
             print(f"{name} is written anew.")
     return 1 if old and options.check else 0
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from config.settings import CHECKOUT
-from pages import commands, decisions, errors, licences, metrics, settings
+from pages import commands, decisions, errors, interfaces, licences, metrics, settings
 
 BLOCKS: dict[str, Callable[..., str]] = {
     "commands": commands.help_of_all,
     "decisions": decisions.table_of_all,
+    "interfaces": interfaces.table_of_all,
     "licences": licences.table_of_all,
     "make": commands.make_targets,
     "says": errors.sentences,
@@ -24,10 +25,16 @@ MARK = re.compile(
 )
 
 
-def filled(text: str) -> str:
-    """The page with each generated part made anew. Raises KeyError for a part that nobody makes."""
+MEASURED = ("interfaces",)
+"""Parts that move with every line of code: written by `make pages`, and never too old to be right."""
+
+
+def filled(text: str, leave: Collection[str] = ()) -> str:
+    """The page with each generated part made anew, but those to leave. Raises KeyError for a part that nobody makes."""
 
     def made(mark: re.Match[str]) -> str:
+        if mark["name"] in leave:
+            return mark[0]
         arguments = [mark["of"]] if mark["of"] else []
         return f"{mark['begin']}\n{BLOCKS[mark['name']](*arguments).strip()}\n{mark['end']}"
 
