@@ -149,7 +149,7 @@ class WorkerSettings(Section):
 class EngineSettings(Section):
     """The language model."""
 
-    kind: Literal["transformers", "openai", "hybrid", "echo"]
+    kind: Literal["transformers", "openai", "hybrid", "echo"] | Annotated[str, Field(pattern=r"^\w+(\.\w+)+:\w+$")]
     model: str = Field(min_length=1)
     device: Literal["auto", "cpu", "cuda"]
     dtype: Literal["auto", "float32", "bfloat16", "float16", "int8"]

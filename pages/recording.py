@@ -24,7 +24,7 @@ BEGINS = "$ fennel ask"
 
 def main() -> int:
     """Run the demo and write the picture; returns the demo's exit code."""
-    command = [Path(sys.executable).with_name("fennel"), "demo"]
+    command = [str(Path(sys.executable).with_name("fennel")), "demo"]
     run = subprocess.run(
         command,
         cwd=CHECKOUT,

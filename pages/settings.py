@@ -6,7 +6,7 @@ import json
 import re
 import tomllib
 import types
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, MinLen
 from pydantic import BaseModel, SecretStr
@@ -81,6 +81,6 @@ def _word(annotation: Any) -> str:
         return " or ".join(f"`{value}`" for value in get_args(annotation))
     if origin is list:
         return f"list of {_word(get_args(annotation)[0])}s"
-    if origin is types.UnionType:
+    if origin in (types.UnionType, Union):
         return " or ".join(_word(one) for one in get_args(annotation))
     return WORDS[annotation]

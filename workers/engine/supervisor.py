@@ -75,7 +75,7 @@ class EngineSupervisor:
         on_give_up: Callable[[str], None] | None = None,
     ) -> None:
         self._settings = settings
-        self._spec = EngineSpec(factory or FACTORIES[settings.kind], settings, models_folder, slots)
+        self._spec = EngineSpec(factory or FACTORIES.get(settings.kind, settings.kind), settings, models_folder, slots)
         self._backoff_s = backoff_s
         self._on_progress, self._on_ready, self._on_down, self._on_give_up = on_progress, on_ready, on_down, on_give_up
         self._log = structlog.get_logger().bind(engine=settings.kind, model=settings.model)
