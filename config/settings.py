@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -25,6 +26,7 @@ from pydantic import (
     ValidationInfo,
     field_validator,
 )
+from pydantic_core import PydanticCustomError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -146,10 +148,13 @@ class WorkerSettings(Section):
     partial_interval_s: float = Field(gt=0)
 
 
+ENGINE_KINDS = ("transformers", "openai", "hybrid", "echo")
+
+
 class EngineSettings(Section):
     """The language model."""
 
-    kind: Literal["transformers", "openai", "hybrid", "echo"] | Annotated[str, Field(pattern=r"^\w+(\.\w+)+:\w+$")]
+    kind: str
     model: str = Field(min_length=1)
     device: Literal["auto", "cpu", "cuda"]
     dtype: Literal["auto", "float32", "bfloat16", "float16", "int8"]
@@ -169,6 +174,14 @@ class EngineSettings(Section):
     remote_price_new: float = Field(ge=0)
     hybrid_first: Literal["local", "remote"]
     hybrid_in_hand: int = Field(ge=1)
+
+    @field_validator("kind")
+    @classmethod
+    def _known_or_a_place(cls, kind: str) -> str:
+        if kind not in ENGINE_KINDS and not re.fullmatch(r"\w+(\.\w+)+:\w+", kind):
+            wish = ", ".join(f"'{one}'" for one in ENGINE_KINDS)
+            raise PydanticCustomError("engine_kind", f"input should be {wish}, or MODULE:CLASS of an engine of yours")
+        return kind
 
     @field_validator("remote_urls")
     @classmethod
