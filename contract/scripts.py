@@ -25,6 +25,11 @@ def _end_keys(question: Question) -> list[str]:
     return [names.delivery_key(question.id), names.answers_stream(question.platform)]
 
 
+def _open_keys(question: Question) -> list[str]:
+    """Where the question stands until somebody has seen its end, and those of that."""
+    return [names.open_key(question.platform), *_end_keys(question)]
+
+
 def _thread_keys(conversation: str) -> list[str]:
     """What letting the next question of a thread go looks at."""
     return [
@@ -52,8 +57,7 @@ def accept(question: Question, job_fields: Mapping[str, object], max_queued: int
         names.waiting_key(conversation),
         names.DEFERRED_KEY,
         names.threads_key(),
-        names.open_key(question.platform),
-        *_end_keys(question),
+        *_open_keys(question),
     ]
     arguments: list[object] = [
         question.id,
@@ -73,8 +77,7 @@ def say(question: Question, final: FinalAnswer) -> ScriptCall:
     """Answer without asking anybody, once for each event: too long, over the limit. EVAL gives 1, or 0 if known."""
     keys = [
         names.question_key(question.id),
-        names.open_key(question.platform),
-        *_end_keys(question),
+        *_open_keys(question),
     ]
     arguments: list[object] = [
         question.id,

@@ -40,8 +40,7 @@ REDIS_AGAIN_S = 0.5
 def run_worker(settings: Settings, name: str) -> int:
     """Work until told to stop; returns the exit code."""
     settings.make_folders()
-    connection = threads_client(settings.redis_address, REDIS_TIMEOUT_S, decode=False)
-    _wait_for_redis(connection, settings)
+    connection = _connected(settings)
     report = EngineReport(name, settings)
     engine = EngineSupervisor(
         settings.engine,
@@ -97,13 +96,17 @@ def _search_and_pipeline(settings: Settings, connection: redis.Redis) -> tuple[H
     return retriever, Pipeline(retriever, open_gate(settings, embedder), settings, bindings.bases_of)
 
 
-def _wait_for_redis(connection: redis.Redis, settings: Settings) -> None:
-    """Return when Redis answers, which RQ wants from the beginning; raises FennelError for what no waiting cures."""
+def _connected(settings: Settings) -> redis.Redis:
+    """A client, as soon as Redis answers, which RQ wants from the beginning.
+
+    Raises FennelError for what no waiting cures.
+    """
+    connection = threads_client(settings.redis_address, REDIS_TIMEOUT_S, decode=False)
     told = False
     while True:
         try:
             connection.ping()
-            return
+            return connection
         except redis.RedisError as error:
             what = trouble(error, settings.redis_address)
             if not what.may_pass:
