@@ -19,6 +19,7 @@ from bot.platform import LinkTakenError, NotConfiguredError
 from bot.registry import PLATFORMS, create_platform
 from bot.run import run_bot
 from config.logging import configure_logging
+from config.redis_users import Role
 from config.settings import CHECKOUT, Settings, load_settings, supervised_program
 from contract.errors import FennelError
 from health.backoff import pause_s
@@ -46,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
     if supervised_program():
         end_with_parent()
     try:
-        settings = load_settings()
+        settings = load_settings(Role.BOT)
         settings.make_folders()
         _start_logging(platform_name, settings)
         return _run(platform_name, settings)

@@ -33,6 +33,7 @@ COMMANDS = {
     "ask": ("cli.ask:ask", "Ask one question and print the answer."),
     "chat": ("cli.chat:chat", "A terminal as a group chat."),
     "web": ("cli.web:web", "Make a password for the web page."),
+    "redis": ("cli.redis:redis", "The users of Redis: their rights, and the URL for RQ's tools."),
     "forget-user": ("cli.forget_user:forget_user", "Remove what is kept of a person."),
     "feedback": ("cli.feedback:feedback", "What people think of the answers: list, export, report."),
     "demo": ("cli.demo:demo", "Start everything, ask the sample handbook a question, stop."),

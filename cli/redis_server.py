@@ -1,4 +1,4 @@
-"""``python -m cli.redis_server FOLDER COMMAND…``: the embedded Redis, never twice on one folder.
+"""``python -m cli.redis_server FOLDER COMMAND…``: the embedded Redis, with its users, never twice on one folder.
 
 A server that has no port would take another one's socket away and write into the same append-only file.
 """
@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+from config.redis_users import USERS_FOLDER, make_passwords, write_acl_file
 from health.parent import end_with_parent
 
 WAIT_S = 75.0
@@ -32,6 +33,11 @@ def main() -> None:
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, str(os.getpid()).encode(), 0)
     os.set_inheritable(descriptor, True)
+    # Made here and nowhere else: as long as a server of an older version runs, which knows no users, there is no
+    # password, and whoever connects comes as nobody.
+    users = folder / USERS_FOLDER
+    make_passwords(users)
+    command += ["--aclfile", str(write_acl_file(users))]
     os.execv(command[0], command)  # noqa: S606 -- no shell is wanted
 
 

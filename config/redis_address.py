@@ -16,13 +16,16 @@ SENTINEL_PORT = 26379
 class RedisAddress:
     """A server by its URL, or the one that sentinels name: then `url` is empty.
 
-    `url` has no user and no password in it. `tls` says whether the server and the sentinels speak TLS; the files are
-    PEM and empty where nothing is named: then the system's authorities are trusted, and no certificate is shown.
+    `url` has no user and no password in it. Where `password` is empty, it is what stands in `password_file` when a
+    connection is made, and none as long as there is no such file. `tls` says whether the server and the sentinels speak
+    TLS; the files are PEM and empty where nothing is named: then the system's authorities are trusted, and no
+    certificate is shown.
     """
 
     url: str = ""
     user: str = ""
     password: str = field(default="", repr=False)
+    password_file: str = ""
     tls: bool = False
     ca_file: str = ""
     certificate_file: str = ""
@@ -70,6 +73,16 @@ class RedisAddress:
         """The server behind a unix socket."""
         return cls(url=_unix(str(path)), user=user, password=password)
 
+    def login(self) -> tuple[str, str]:
+        """User and password as they are now; both empty where we come as nobody. Raises OSError."""
+        if self.password or not self.password_file:
+            return self.user, self.password
+        try:
+            password = Path(self.password_file).read_text(encoding="ascii").strip()
+        except FileNotFoundError:
+            password = ""
+        return (self.user, password) if password else ("", "")
+
     @property
     def shown(self) -> str:
         """For people: where it is, without user, password and options."""
@@ -84,7 +97,8 @@ class RedisAddress:
 
         With sentinels it has the form that rq-dashboard reads.
         """
-        who = f"{quote(self.user, safe='')}:{quote(self.password, safe='')}@" if self.user or self.password else ""
+        user, password = self.login()
+        who = f"{quote(user, safe='')}:{quote(password, safe='')}@" if user or password else ""
         if self.sentinels:
             return f"redis+sentinel://{who}{shown_sentinels(self.sentinels)}/{quote(self.service, safe='')}/0"
         parts = urlsplit(self.url)

@@ -18,7 +18,9 @@ import redis.asyncio.sentinel as aiosentinel
 from redis import sentinel
 from redis.asyncio.retry import Retry as AsyncioRetry
 from redis.backoff import NoBackoff
+from redis.credentials import CredentialProvider
 from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
@@ -165,6 +167,27 @@ class _TlsConnection(_AsksAgain, aiosentinel.SentinelManagedSSLConnection):
     """With TLS."""
 
 
+class _Login(CredentialProvider):
+    """User and password of an address; nothing where we come as nobody."""
+
+    def __init__(self, address: RedisAddress) -> None:
+        self._address = address
+
+    def get_credentials(self) -> tuple[str, ...]:  # type: ignore[override]
+        """As redis-py wants them, for AUTH."""
+        try:
+            user, password = self._address.login()
+        except OSError as error:
+            raise RedisConnectionError(f"{self._address.password_file} cannot be read: {error.strerror}") from error
+        if not password:
+            return ()
+        return (user, password) if user else (password,)
+
+    async def get_credentials_async(self) -> tuple[str, ...]:  # type: ignore[override]
+        """The same for asyncio: a file of 44 bytes, once for each connection."""
+        return self.get_credentials()
+
+
 class _ThreadsPool(sentinel.SentinelConnectionPool):
     """Closes the connections to the sentinels too."""
 
@@ -201,8 +224,9 @@ class _AsyncioPool(aiosentinel.SentinelConnectionPool, aioredis.BlockingConnecti
 
 def _options(address: RedisAddress) -> dict[str, Any]:
     """How to reach the server, whatever kind of client it is."""
-    who = {"username": address.user or None, "password": address.password} if address.user or address.password else {}
-    return {**who, **_network(address)}
+    # Who we are is looked up for each connection: a password that was changed counts from the next one on.
+    # Without a word on which library this is: that would be two more questions, and a right more that everyone needs.
+    return {"credential_provider": _Login(address), "driver_info": None, **_network(address)}
 
 
 def _sentinel_options(address: RedisAddress) -> dict[str, Any]:

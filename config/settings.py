@@ -11,6 +11,7 @@ import difflib
 import os
 import re
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import quote
@@ -21,6 +22,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    PrivateAttr,
     SecretStr,
     ValidationError,
     ValidationInfo,
@@ -36,6 +38,7 @@ from pydantic_settings import (
 from pydantic_settings import SettingsError as PydanticSettingsError
 
 from config.redis_address import RedisAddress, parse_sentinel
+from config.redis_users import USERS_FOLDER, Role, password_file
 from contract.errors import FennelError
 
 DEFAULTS_FILE = Path(__file__).with_name("fennel.toml")
@@ -85,6 +88,7 @@ class RedisSettings(Section):
     ca_file: str
     certificate_file: str
     key_file: str
+    roles: bool
 
     @field_validator("url")
     @classmethod
@@ -390,6 +394,8 @@ class Settings(BaseSettings):
         frozen=True,
     )
 
+    _role: Role = PrivateAttr(Role.OPERATOR)
+
     home: Path = Field(default_factory=lambda: _home())
     redis: RedisSettings
     queue: QueueSettings
@@ -495,6 +501,11 @@ class Settings(BaseSettings):
         return self.home / "redis"
 
     @property
+    def redis_users_folder(self) -> Path:
+        """The passwords of Redis' users, and the embedded server's ACL file; mode 0700."""
+        return self.redis_folder / USERS_FOLDER
+
+    @property
     def redis_socket(self) -> Path:
         """The embedded server's unix socket."""
         return self.run_folder / "redis.sock"
@@ -506,7 +517,15 @@ class Settings(BaseSettings):
 
     @property
     def redis_address(self) -> RedisAddress:
-        """The server that everything uses."""
+        """The server that everything uses, and who this program is there."""
+        address, redis = self._address_by_settings, self.redis
+        if (redis.is_embedded or redis.roles) and not (address.user or address.password):
+            file = str(password_file(self.redis_users_folder, self._role))
+            return replace(address, user=self._role.value, password_file=file)
+        return address
+
+    @property
+    def _address_by_settings(self) -> RedisAddress:
         redis = self.redis
         user, password = redis.user, redis.password.get_secret_value()
         files = {"ca_file": redis.ca_file, "certificate_file": redis.certificate_file, "key_file": redis.key_file}
@@ -540,7 +559,10 @@ class Settings(BaseSettings):
             for _, value in section
             if isinstance(value, SecretStr)
         ]
-        password = self.redis_address.password
+        try:
+            _, password = self.redis_address.login()
+        except OSError:
+            password = ""  # what we may not read we cannot tell either
         # As it stands in a URL too.
         found = (*(value.get_secret_value() for value in values), password, quote(password, safe=""))
         return list(dict.fromkeys(secret for secret in found if secret))
@@ -581,8 +603,11 @@ class Settings(BaseSettings):
             )
 
 
-def load_settings() -> Settings:
-    """Read all settings; raises SettingsError with one sentence for the first thing that is wrong."""
+def load_settings(role: Role = Role.OPERATOR) -> Settings:
+    """Read all settings, for a program that is `role` to Redis.
+
+    Raises SettingsError with one sentence for the first thing that is wrong.
+    """
     try:
         defaults = _read(DEFAULTS_FILE)
         known = {(section, key) for section, keys in defaults.items() for key in keys}
@@ -592,7 +617,9 @@ def load_settings() -> Settings:
         for section in _read(_home() / HOME_FILE):
             if section not in defaults:
                 raise SettingsError(f"{_home() / HOME_FILE} has {section}, which is no section; see config/fennel.toml")
-        return Settings()
+        settings = Settings()
+        settings._role = role
+        return settings
     except ValidationError as error:
         raise SettingsError(_sentence(error)) from error
     except (PydanticSettingsError, tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError, OSError) as error:

@@ -40,6 +40,8 @@ def _valkey_of_the_session() -> Iterator[ValkeyServer]:
     try:
         server.start()
         yield server
+        # What a test tries on purpose it tries on a server of its own.
+        assert not server.denials()
     finally:
         server.remove()
 

@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from config.logging import configure_logging
+from config.redis_users import Role
 from config.settings import load_settings, supervised_program, take_one_gpu
 from contract.errors import FennelError
 from health.parent import end_with_parent
@@ -18,7 +19,7 @@ def main() -> int:
     parser.add_argument("--name", default=supervised_program() or "worker_0", help="its name in Redis; must be unique")
     arguments = parser.parse_args()
     try:
-        settings = load_settings()
+        settings = load_settings(Role.WORKER)
         configure_logging(settings.log, secrets=settings.secrets)
         start_tracing(settings, arguments.name)
         take_one_gpu(settings, arguments.name)

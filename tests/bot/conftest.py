@@ -17,6 +17,7 @@ from bot.lock import AccountLock
 from bot.platform import Platform
 from bot.reply_slot import AtStep, go_on
 from bot.run import run_bot
+from config.redis_users import Role
 from config.settings import Settings
 from contract.question import Question, question_id
 from tests.fakes.chat import FakeChat
@@ -29,7 +30,7 @@ MakeSettings = Callable[..., Settings]
 def make_settings(valkey: ValkeyServer, tmp_path: Path) -> MakeSettings:
     """Settings for the session's Valkey and a home of the test's own; sections override keys."""
 
-    def make(url: str = valkey.url, **sections: dict[str, Any]) -> Settings:
+    def make(url: str = valkey.url_of(Role.BOT), **sections: dict[str, Any]) -> Settings:
         quick: dict[str, dict[str, Any]] = {
             "redis": {"url": url},
             "bot": {"delivery_interval_s": 0.05},

@@ -24,6 +24,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from config.redis_users import USERS_FOLDER
 from tests.chaos.programs import Kill, Program, Redis, module
 from tests.document_home import add_document
 from tests.fakes.chat import FakeChat
@@ -66,9 +67,11 @@ class Chaos:
         self._redis = Redis()
         self._chat = FakeChat(redeliver_after_s=1.0, fault_rate=FAULT_RATE, seed=seed)
         self._chat.start()
+        shutil.copytree(self._redis.server.users, folder / "redis" / USERS_FOLDER)
         self._environment = {
             "FENNEL_HOME": str(folder),
             "FENNEL_REDIS__URL": self._redis.server.url,
+            "FENNEL_REDIS__ROLES": "true",
             "FENNEL_ENGINE__KIND": "echo",
             "FENNEL_LIMITS__PERSON_QUESTIONS": "0",
             "FENNEL_LIMITS__GROUP_QUESTIONS": "0",

@@ -16,6 +16,7 @@ from unittest.mock import patch
 import redis
 
 from cli.overview import look
+from config.redis_clients import threads_client
 from config.settings import CHECKOUT, Settings, load_settings
 from contract import names
 from contract.answer import FinalAnswer
@@ -77,8 +78,8 @@ class StackHome:
         return {program["name"]: program for program in self.status()["programs"]}
 
     def redis(self) -> redis.Redis:
-        """A client of the embedded server."""
-        return redis.Redis(unix_socket_path=str(self.home / "run" / "redis.sock"), decode_responses=True)
+        """A client of the embedded server, with an operator's rights."""
+        return threads_client(self.loaded().redis_address, TIMEOUT_S)
 
     def remove(self) -> None:
         """Stop what runs and delete the folder."""

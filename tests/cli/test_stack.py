@@ -96,11 +96,11 @@ def test_redis_keeps_what_it_was_told_over_a_restart(running: StackHome) -> None
     """The worker goes on with the server that came back, without being started again."""
     worker = running.programs()["worker_0"]["pid"]
     with running.redis() as client:
-        client.set("kept", "yes")
+        client.set("fennel:kept", "yes")
         restarted = running.fennel("restart", "redis")
         wait_until(lambda: answers(client))
-        kept = client.get("kept")
-        client.delete("kept")
+        kept = client.get("fennel:kept")
+        client.delete("fennel:kept")
     wait_until(lambda: is_ready(running))
 
     assert (restarted.returncode, kept) == (0, "yes")

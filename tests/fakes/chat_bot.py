@@ -16,6 +16,7 @@ from bot.lock import MARGIN
 from bot.reply_slot import AtStep, go_on
 from bot.run import run_bot
 from config.logging import configure_logging
+from config.redis_users import Role
 from config.settings import load_settings
 from contract.errors import FennelError
 from tests.fakes.chat_platform import ChatPlatform
@@ -50,7 +51,7 @@ def self_freezer(where: str) -> AtStep:
 
 
 async def _serve(options: argparse.Namespace) -> None:
-    settings = load_settings()
+    settings = load_settings(Role.BOT)
     configure_logging(settings.log)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -18,6 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from urllib.parse import urlsplit
 
 import redis
 
@@ -87,7 +88,8 @@ def scripted_submit(request: GenerationRequest) -> Generation:
 def make_worker(url: str, name: str, settings: Settings) -> tuple[QuestionWorker, ScriptedPipeline]:
     """A worker with a scripted pipeline."""
     connection = redis.Redis.from_url(url)
-    pipeline = ScriptedPipeline(redis.Redis.from_url(url))
+    # What it writes down is the test's, and no worker's to write.
+    pipeline = ScriptedPipeline(redis.Redis.from_url(f"unix://{urlsplit(url).path}"))
     answerer = Answerer(
         redis.Redis.from_url(url), pipeline, Outbox(redis.Redis.from_url(url)), scripted_submit, settings
     )

@@ -10,6 +10,7 @@ import pytest
 import redis
 from rq.worker import WorkerStatus
 
+from config.redis_users import Role
 from tests.valkey import ValkeyServer
 from tests.workers.questions import ask, wait_for_finals
 from tests.workers.scripted_worker import RUNS_KEY, WorkerThread
@@ -63,7 +64,7 @@ def test_a_redis_that_is_gone_when_the_worker_turns_busy_costs_no_place(
 
     monkeypatch.setattr(QuestionWorker, "set_state", fail_once)
     with redis.Redis.from_url(valkey.url) as connection:
-        with WorkerThread(valkey.url, max_in_flight=1):
+        with WorkerThread(valkey.url_of(Role.WORKER), max_in_flight=1):
             ask(connection, "sleep:0")
             ask(connection, "sleep:0")
             wait_for_finals(connection, 2)

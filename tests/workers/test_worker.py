@@ -17,6 +17,7 @@ from rq.suspension import resume, suspend
 from rq.worker import BaseWorker
 
 from bot.job_fields import job_data
+from config.redis_users import Role
 from contract import names, scripts
 from contract.answer import FinalAnswer, Outcome
 from contract.question import Question
@@ -41,7 +42,7 @@ def test_an_edit_while_the_job_is_being_taken_is_answered(
         return admit(ledger, job, lease_s)
 
     monkeypatch.setattr(Ledger, "admit", edit_and_admit)
-    with WorkerThread(valkey.url):
+    with WorkerThread(valkey.url_of(Role.WORKER)):
         (final,) = wait_for_finals(connection, 1)
     assert final.text.startswith("sleep:0.1 ")
 
@@ -50,7 +51,7 @@ def test_answers_as_many_at_a_time_as_it_has_places_and_no_more(valkey: ValkeySe
     """With four places, twelve questions are answered four at a time."""
     for _ in range(12):
         ask(connection, "sleep:0.2")
-    with WorkerThread(valkey.url, max_in_flight=4) as running:
+    with WorkerThread(valkey.url_of(Role.WORKER), max_in_flight=4) as running:
         wait_for_finals(connection, 12)
 
     assert running.pipeline.peak == 4
@@ -60,7 +61,7 @@ def test_rq_info_shows_what_is_so(valkey: ValkeyServer, connection: redis.Redis)
     """`rq info` tells queued, executing, finished and failed jobs, and the worker as busy."""
     failing = ask(connection, "fail")
     finishing = ask(connection, "sleep:0")
-    with WorkerThread(valkey.url, max_in_flight=2):
+    with WorkerThread(valkey.url_of(Role.WORKER), max_in_flight=2):
         wait_until(connection, failing.id, JobStatus.FAILED)
         wait_until(connection, finishing.id, JobStatus.FINISHED)
         executing = [ask(connection, "endless") for _ in range(2)]
@@ -85,7 +86,7 @@ def test_rq_info_shows_what_is_so(valkey: ValkeyServer, connection: redis.Redis)
 def test_a_job_is_json_and_tells_no_chat_text_in_its_description(valkey: ValkeyServer, connection: redis.Redis) -> None:
     """What stands in Redis is JSON, never pickle, and the result names the outcome alone."""
     question = ask(connection, "sleep:0")
-    with WorkerThread(valkey.url):
+    with WorkerThread(valkey.url_of(Role.WORKER)):
         wait_for_finals(connection, 1)
     job = fetch(connection, question.id)
 
@@ -99,7 +100,7 @@ def test_a_job_over_its_time_limit_is_cancelled_and_its_place_freed(
 ) -> None:
     """After its timeout the generation is cancelled, the asker told, and the only place is free for the next."""
     slow = ask(connection, "endless", timeout=1)
-    with WorkerThread(valkey.url, max_in_flight=1):
+    with WorkerThread(valkey.url_of(Role.WORKER), max_in_flight=1):
         wait_until(connection, slow.id, JobStatus.FAILED)
         ask(connection, "sleep:0")
         outcomes = [final.outcome for final in wait_for_finals(connection, 2)]
@@ -114,7 +115,7 @@ def test_a_question_that_cannot_be_stopped_still_gives_its_place_back(
     """A thread that hangs outside the engine holds up nobody for longer than the grace."""
     monkeypatch.setattr("workers.heart.STOP_GRACE_S", 0.2)
     ask(connection, "stuck:6", timeout=1)
-    with WorkerThread(valkey.url, max_in_flight=1):
+    with WorkerThread(valkey.url_of(Role.WORKER), max_in_flight=1):
         ask(connection, "sleep:0")
         started_s = time.monotonic()
         outcomes = [final.outcome for final in wait_for_finals(connection, 2)]
@@ -127,7 +128,7 @@ def test_a_question_that_cannot_be_stopped_still_gives_its_place_back(
 def test_the_stop_command_stops_that_job_and_no_other(valkey: ValkeyServer, connection: redis.Redis) -> None:
     """Of three endless jobs, only the one named by RQ's stop command ends, as stopped."""
     questions = [ask(connection, "endless") for _ in range(3)]
-    with WorkerThread(valkey.url, drain_s=0):
+    with WorkerThread(valkey.url_of(Role.WORKER), drain_s=0):
         for question in questions:
             wait_until(connection, question.id, JobStatus.STARTED)
         send_stop_job_command(connection, questions[1].id, serializer=JSONSerializer)
@@ -141,7 +142,7 @@ def test_the_stop_command_stops_that_job_and_no_other(valkey: ValkeyServer, conn
 def test_rubbish_on_the_command_channel_is_ignored(valkey: ValkeyServer, connection: redis.Redis) -> None:
     """A command that is no command does not end the worker."""
     question = ask(connection, "endless")
-    with WorkerThread(valkey.url, drain_s=0):
+    with WorkerThread(valkey.url_of(Role.WORKER), drain_s=0):
         wait_until(connection, question.id, JobStatus.STARTED)
         for rubbish in (b"\xff\x00", b"[]", b"{}", b'{"command": "stop-job"}', b'{"command": 7}', b"null"):
             connection.publish("rq:pubsub:worker_0", rubbish)
@@ -153,7 +154,7 @@ def test_rubbish_on_the_command_channel_is_ignored(valkey: ValkeyServer, connect
 def test_retry_is_honoured_and_then_the_failure_says_why(valkey: ValkeyServer, connection: redis.Redis) -> None:
     """A job with two retries runs three times, and then is failed with its reason and told to the asker once."""
     question = ask(connection, "fail", retries=2)
-    with WorkerThread(valkey.url):
+    with WorkerThread(valkey.url_of(Role.WORKER)):
         job = wait_until(connection, question.id, JobStatus.FAILED)
         assert [final.outcome for final in wait_for_finals(connection, 1)] == [Outcome.FAILED]
 
@@ -167,7 +168,7 @@ def test_requeued_after_a_failure_a_question_is_answered_after_all(
 ) -> None:
     """`rq requeue` gives a failed question another chance, and its answer follows the apology."""
     question = ask(connection, "fail")
-    with WorkerThread(valkey.url):
+    with WorkerThread(valkey.url_of(Role.WORKER)):
         job = wait_until(connection, question.id, JobStatus.FAILED)
         job.data = job_for(question_with(question.to_wire(), "sleep:0"), connection).data
         job.save()
@@ -188,7 +189,7 @@ def test_emptying_the_queue_holds_up_no_thread(valkey: ValkeyServer, connection:
     ask(connection, "sleep:0", thread="one")
     ask(connection, "sleep:0", thread="one")
     rq_queue(connection).empty()
-    with WorkerThread(valkey.url):
+    with WorkerThread(valkey.url_of(Role.WORKER)):
         assert [final.outcome for final in wait_for_finals(connection, 1)] == [Outcome.ANSWERED]
 
 
@@ -196,7 +197,7 @@ def test_a_suspended_worker_takes_nothing_until_it_is_resumed(valkey: ValkeyServ
     """`rq suspend` and `rq resume` are obeyed."""
     suspend(connection)
     question = ask(connection, "sleep:0")
-    with WorkerThread(valkey.url) as running:
+    with WorkerThread(valkey.url_of(Role.WORKER)) as running:
         while running.worker._suspension.asked_at_s < 0:
             time.sleep(0.01)
         assert fetch(connection, question.id).get_status() == JobStatus.QUEUED
@@ -221,7 +222,7 @@ def test_a_question_of_a_newer_version_waits_for_a_newer_worker(
     for question in newer:
         as_newer(connection, question, 2)
     asked = ask(connection)
-    with WorkerThread(valkey.url, max_in_flight=1):
+    with WorkerThread(valkey.url_of(Role.WORKER), max_in_flight=1):
         first = wait_for_finals(connection, 1)
         # It comes round again and again, and is in the queue once and in no list of failures.
         says = "questions wait for a newer worker"
@@ -237,7 +238,7 @@ def test_a_question_of_a_newer_version_waits_for_a_newer_worker(
 
     for question in newer:
         as_newer(connection, question, 1)
-    with WorkerThread(valkey.url):
+    with WorkerThread(valkey.url_of(Role.WORKER)):
         assert len(wait_for_finals(connection, 3)) == 3
 
 
@@ -250,7 +251,7 @@ def test_questions_of_one_thread_are_answered_in_order_and_see_the_earlier_answe
     """Five questions of one thread give five answers in their order, and the last one knows the four before."""
     asked = [ask(connection, f"sleep:0.0{5 - number}", thread="one") for number in range(4)]
     last = ask(connection, "turns", thread="one")
-    with WorkerThread(valkey.url):
+    with WorkerThread(valkey.url_of(Role.WORKER)):
         answers = wait_for_finals(connection, 5)
 
     assert [question.to_wire() for question in [*asked, last]] == [final.question for final in answers]
@@ -262,7 +263,7 @@ def test_other_threads_are_not_held_up(valkey: ValkeyServer, connection: redis.R
     ask(connection, "endless", thread="slow")
     ask(connection, "sleep:0", thread="slow")
     quick = ask(connection, "sleep:0", thread="quick")
-    with WorkerThread(valkey.url, drain_s=0):
+    with WorkerThread(valkey.url_of(Role.WORKER), drain_s=0):
         assert [quick.to_wire()] == [final.question for final in wait_for_finals(connection, 1)]
 
 
@@ -288,7 +289,7 @@ def test_the_answer_enters_its_stream_in_the_transaction_that_finishes_the_job(
     valkey: ValkeyServer, connection: redis.Redis
 ) -> None:
     """Between one MULTI and its EXEC the job is finished and its answer written: never one without the other."""
-    with WorkerThread(valkey.url), connection.monitor() as monitor:  # type: ignore[no-untyped-call]
+    with WorkerThread(valkey.url_of(Role.WORKER)), connection.monitor() as monitor:  # type: ignore[no-untyped-call]
         ask(connection, "sleep:0")
         transaction: list[str] = []
         for command in monitor.listen():

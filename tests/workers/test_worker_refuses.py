@@ -13,6 +13,7 @@ import pytest
 import redis
 from rq.job import JobStatus
 
+from config.redis_users import Role
 from contract import names
 from contract.answer import Outcome
 from tests.valkey import ValkeyServer
@@ -24,7 +25,7 @@ from tests.workers.scripted_worker import RUNS_KEY, WorkerThread
 def test_a_question_that_waited_too_long_is_told_so(valkey: ValkeyServer, connection: redis.Redis) -> None:
     """A question older than `answer_ttl_s` gets no late answer but the outcome expired."""
     ask(connection, "sleep:0", accepted_at_s=time.time() - 3600)
-    with WorkerThread(valkey.url):
+    with WorkerThread(valkey.url_of(Role.WORKER)):
         assert [final.outcome for final in wait_for_finals(connection, 1)] == [Outcome.EXPIRED]
 
     assert connection.llen(RUNS_KEY) == 0
@@ -50,7 +51,7 @@ def test_a_job_that_is_no_question_fails_at_once_and_hurts_no_neighbour(
     """It is failed with words, its retries unspent, and the next question is answered; the asker gets an apology."""
     broken = ask(connection, "sleep:0", retries=3, **changes)
     ask(connection, "sleep:0")
-    with WorkerThread(valkey.url):
+    with WorkerThread(valkey.url_of(Role.WORKER)):
         job = wait_until(connection, broken.id, JobStatus.FAILED)
         outcomes = {final.outcome for final in wait_for_finals(connection, 2)}
 
@@ -74,7 +75,7 @@ def test_a_job_that_cannot_be_read_fails_at_once_and_hurts_no_neighbour(
     connection.hset("rq:job:rubbish", mapping=fields)  # type: ignore[arg-type]  # redis wants its own mapping type
     connection.rpush(names.QUEUE_KEY, "rubbish")
     ask(connection, "sleep:0")
-    with WorkerThread(valkey.url):
+    with WorkerThread(valkey.url_of(Role.WORKER)):
         wait_for_finals(connection, 1)
 
     assert connection.hget("rq:job:rubbish", "status") == b"failed"
@@ -90,7 +91,7 @@ def test_callbacks_and_webhooks_that_a_job_names_are_not_called(
     touched = tmp_path / "touched"
     connection.hset(f"rq:job:{question.id}", "success_callback_name", "tests.workers.touch.touch")
     connection.hset(f"rq:job:{question.id}", "webhooks", json.dumps([{"url": f"file://{touched}"}]))
-    with WorkerThread(valkey.url):
+    with WorkerThread(valkey.url_of(Role.WORKER)):
         wait_until(connection, question.id, JobStatus.FINISHED)
 
     assert not touched.exists()

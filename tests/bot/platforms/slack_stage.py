@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import replace
 from typing import Any
 
 import redis.asyncio
@@ -113,7 +114,7 @@ async def scripted(address: RedisAddress, script: Script) -> AsyncIterator[None]
     stopping = asyncio.Event()
 
     async def work() -> None:
-        async with plain_client(address) as client, asyncio.TaskGroup() as tasks:
+        async with plain_client(replace(address, user="", password="")) as client, asyncio.TaskGroup() as tasks:
             begun = []
             while not stopping.is_set():
                 question = await take(client)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import tomllib
 from abc import abstractmethod
@@ -42,6 +43,14 @@ class HttpTarget(LoopTarget):
     def read(self, data: bytes) -> bool:
         """Raises where the answer is neither success nor a refusal: a 500 is an exception that nobody thought of."""
         return self.run(self._read(data))
+
+    def status_unsigned(self, body: bytes) -> int:
+        """What a stranger's call with this body is answered with."""
+        return self._runner.run(self._status(body))
+
+    async def _status(self, body: bytes) -> int:
+        async with self._session.post(self._url, data=io.BytesIO(body)) as response:
+            return response.status
 
     async def _read(self, data: bytes) -> bool:
         body, headers, query = _as_said(data) or self.sealed(data)
