@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,11 +24,11 @@ def questions(request: pytest.FixtureRequest) -> int:
 
 
 @pytest.fixture
-def stage(tmp_path: Path) -> Iterator[Stage]:
-    """A network of this test's own."""
+def stage() -> Iterator[Stage]:
+    """A network of this test's own, in a short folder: homes below it have sockets."""
     try:
         check()
     except NoNetworkError as error:
         pytest.exit(f"{error}.", returncode=1)
-    with Stage(tmp_path) as one:
+    with tempfile.TemporaryDirectory(prefix="fennel-hosts-") as folder, Stage(Path(folder)) as one:
         yield one
