@@ -59,6 +59,11 @@ bench: venv ## measure speed and memory; the table is kept in benchmarks/results
 chaos: venv ## kill everything at random and see whether every question is answered once; EVENTS=1500 SEED=…
 	$(BIN)/python -m tests.chaos --events $(or $(EVENTS),1500) $(if $(SEED),--seed $(SEED))
 
+.PHONY: audit
+audit: venv ## ask whether a pinned package has a known hole; needs the advisories of the package index
+	$(PIP) install -q pip-audit
+	$(BIN)/pip-audit --requirement constraints.txt --disable-pip --no-deps --strict
+
 .PHONY: fuzz
 fuzz: venv ## a million bad inputs for everything that reads what comes from outside; INPUTS=1000000 SEED=…
 	$(BIN)/python -m tests.fuzz --inputs $(or $(INPUTS),1000000) $(if $(SEED),--seed $(SEED))
