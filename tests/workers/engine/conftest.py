@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from config.settings import EngineSettings
-from tests.workers.engine.tiny_models import make_model
 from tests.workers.engine.transformers_server import TransformersServer
 from workers.engine.engine import ChatTurn, GenerationRequest
 from workers.engine.supervisor import EngineSupervisor
@@ -50,6 +49,9 @@ def request(text: str, *, id: str = "q", max_new_tokens: int = 200, **more: floa
 @pytest.fixture(scope="session")
 def transformers_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TransformersServer]:
     """A remote server of others, which takes its time to start."""
+    # Here, as what makes models imports torch, and a process that must stay free of it imports this file.
+    from tests.workers.engine.tiny_models import make_model
+
     server = TransformersServer(make_model(tmp_path_factory.mktemp("served") / "model"))
     yield server
     server.stop()
