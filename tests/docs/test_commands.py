@@ -101,7 +101,7 @@ def read_by_fennel(command: str, home: StackHome) -> None:
 
 def read_by_its_program(command: str, home: StackHome) -> None:
     """Its program has these options; the port that it names belongs to the machine of a reader."""
-    program, *words = shlex.split(command)
+    program, *words = shlex.split(re.sub(r'^\w+="\$\(.*?\)" (\.venv/bin/)?', "", command))
     code, said = shell(f"{program} --help", home)
     assert code == 0
     assert [word for word in words if word.startswith("--") and word not in said] == []
@@ -152,7 +152,7 @@ WAYS: list[tuple[str, Way]] = [
     (r"fennel logs .*--follow", until_stopped),
     (r"fennel ", for_real),
     (r"rq info ", for_real),
-    (r"rq-dashboard ", read_by_its_program),
+    (r"RQ_DASHBOARD_REDIS_URL=\S+ ", read_by_its_program),
     (r"\. \.venv/bin/activate$", for_real),
     (r"python -m (pytest|bot|tests|benchmarks|workers)\b", a_module_is_there),
     # A reader's own clone, the fake Slack of tests/cli/test_breaks.py, another project's server.
