@@ -41,7 +41,7 @@ NOT_FOR = {
     Role.WORKER: [
         *("SET fennel:question:q x", "GET fennel:feedback:q:U1", "ZRANGE fennel:history 0 -1", "GET fennel:shown:q"),
         *("HSET fennel:channel:slack:T:C paused 1", "DEL fennel:bucket:overall", "SET fennel:bot:slack:T x"),
-        *("HSET fennel:bindings slack:T:C x", "GET fennel:web:session:x", "SCAN 0"),
+        *("GET fennel:web:session:x", "SCAN 0"),
     ],
 }
 
