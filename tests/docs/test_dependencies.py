@@ -76,6 +76,17 @@ def test_every_pinned_release_can_be_installed_on_debian_12() -> None:
     assert [(name, one) for name, one in pythons.items() if not SpecifierSet(one).contains(OLDEST_PYTHON)] == []
 
 
+def test_every_pinned_release_but_torch_has_the_hashes_of_its_files() -> None:
+    """What `make venv` installs is the file that was looked at, whatever index it comes from."""
+    lock = (CHECKOUT / "requirements.lock").read_text()
+    release = r"^([\w.-]+)==([^\s;]+)[^\n]*(?:\n    --hash=sha256:[0-9a-f]{64}[^\n]*)+"
+    hashed = set(re.findall(release, lock, re.MULTILINE))
+    constraints = re.findall(r"^([\w.-]+)==([^\s;]+)", (CHECKOUT / "constraints.txt").read_text(), re.MULTILINE)
+
+    pinned = {(re.sub(r"[._]", "-", name.lower()), release) for name, release in constraints if name != "torch"}
+    assert hashed == pinned
+
+
 def test_what_is_installed_is_what_is_pinned() -> None:
     """The tests speak of the releases that users get; torch has one build for CPUs and one for GPUs."""
     assert {name: metadata.version(name).partition("+")[0] for name in pins()} == pins()
