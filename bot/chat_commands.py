@@ -132,8 +132,8 @@ class ChatCommands:
         return asked.say("status", state=state, place=here.place, person=person, **counts)
 
     async def _engines_ready(self) -> int:
-        keys = [key async for key in self._redis.scan_iter(match=names.engine_key("*"), count=1_000)]
-        states: Any = [await self._redis.hget(str(key), "state") for key in keys]
+        workers = [str(key).rpartition(":")[2] for key in await self._redis.smembers(names.WORKERS_KEY)]
+        states: Any = [await self._redis.hget(names.engine_key(worker), "state") for worker in workers]
         return sum(state == "ready" for state in states)
 
     async def _sources(self, asked: Asked) -> Said:

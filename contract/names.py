@@ -249,5 +249,7 @@ RESTORED_KEY = "fennel:restored"
 
 QUEUE_KEY = f"rq:queue:{QUEUE}"
 QUEUES_KEY = "rq:queues"
+WORKERS_KEY = "rq:workers"
+"""Set: the keys of the workers that RQ knows, ``rq:worker:NAME``; an engine has its worker's name."""
 DEFERRED_KEY = f"rq:deferred:{QUEUE}"
 CANCELED_KEY = f"rq:canceled:{QUEUE}"

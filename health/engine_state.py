@@ -63,9 +63,9 @@ def read_states(client: redis.Redis, settings: Settings) -> list[EngineState]:
     `client` gives text. Raises redis.RedisError.
     """
     if not settings.worker.processes:
-        prefix = names.engine_key("")
-        keys = sorted(str(key) for key in client.scan_iter(match=f"{prefix}*", count=1_000))
-        return [EngineState.read(key.removeprefix(prefix), client.hgetall(key)) for key in keys]
+        workers = sorted(str(key).rpartition(":")[2] for key in client.smembers(names.WORKERS_KEY))
+        told = {worker: client.hgetall(names.engine_key(worker)) for worker in workers}
+        return [EngineState.read(worker, text) for worker, text in told.items() if text]
     # As supervisord.conf names them.
     here = [f"worker_{number}" for number in range(settings.worker.processes)]
     return [EngineState.read(name, client.hgetall(names.engine_key(settings.worker_name(name)))) for name in here]

@@ -21,6 +21,7 @@ def settings(valkey: ValkeyServer, home: Path, **worker: Any) -> Settings:
 
 def heard_of(client: redis.Redis, *workers: str) -> None:
     for worker in workers:
+        client.sadd(names.WORKERS_KEY, f"rq:worker:{worker}")
         client.hset(names.engine_key(worker), mapping={"state": "ready", "pid": "1"})
 
 

@@ -36,7 +36,7 @@ NOT_FOR = {
     Role.BOT: [
         *("LPOP rq:queue:questions", "BLPOP rq:queue:questions 1", "LMOVE rq:queue:questions rq:queue:x LEFT LEFT"),
         *("XADD fennel:partials:slack * partial x", "SET fennel:why:q 1", "HSET fennel:engine:worker_0 state ready"),
-        *("HSET fennel:bindings slack:T:C x", "DEL rq:worker:worker_0", "SADD rq:workers x", "SCAN 0", "INFO"),
+        *("DEL rq:worker:worker_0", "SADD rq:workers x", "SCAN 0", "INFO"),
     ],
     Role.WORKER: [
         *("SET fennel:question:q x", "GET fennel:feedback:q:U1", "ZRANGE fennel:history 0 -1", "GET fennel:shown:q"),

@@ -15,6 +15,7 @@ import psutil
 import pytest
 import redis
 
+from config.redis_users import Role
 from contract import names
 from contract.answer import FinalAnswer, Outcome, PartialAnswer
 from tests.document_home import QUESTION, add_document
@@ -44,7 +45,7 @@ def start(valkey: ValkeyServer, home: Path) -> Iterator[Start]:
         environment = {
             **os.environ,
             "FENNEL_HOME": str(home),
-            "FENNEL_REDIS__URL": valkey.url,
+            "FENNEL_REDIS__URL": valkey.url_of(Role.WORKER),
             "FENNEL_ENGINE__KIND": "echo",
             **settings,
         }

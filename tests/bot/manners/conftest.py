@@ -13,6 +13,7 @@ import pytest_asyncio
 import redis.asyncio
 
 from bot import answer_stream, partial_stream
+from config.redis_users import Role
 from config.settings import Settings
 from tests.bot.conftest import running_bot
 from tests.bot.manners.scene import Scene, answer_questions
@@ -83,7 +84,7 @@ async def scene(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
         patch.setattr(answer_stream, "BLOCK_MS", 50)
         patch.setattr(partial_stream, "BLOCK_MS", 50)
         stage = make_stage(request.param, folder, stack)
-        settings = settings_of(stage, server.url, folder / "home")
+        settings = settings_of(stage, server.url_of(Role.BOT), folder / "home")
         working = asyncio.create_task(answer_questions(server.url))
         async with redis.asyncio.Redis.from_url(server.url, decode_responses=True) as client:
             one = Scene(stage, client)
@@ -92,3 +93,4 @@ async def scene(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
                 yield one
             working.cancel()
             await asyncio.gather(working, return_exceptions=True)
+        assert server.denials() == []
