@@ -27,6 +27,7 @@ from playwright.sync_api import Browser, sync_playwright
 from benchmarks.report import print_table, write_results
 from tests.valkey import ValkeyServer
 from tests.web.conftest import FLAGS
+from tests.web.painting import FIRST_PAINT_MS
 from tests.web.programs import PageProgram, running
 
 POSTS, READERS, MESSAGES = 100, 50, 40
@@ -144,8 +145,7 @@ def first_paint_ms(browser: Browser, url: str, cookies: dict[str, str]) -> float
     context.add_cookies([{"name": name, "value": value, "url": url} for name, value in cookies.items()])
     page = context.new_page()
     page.goto(url)
-    page.wait_for_function("performance.getEntriesByName('first-contentful-paint').length")
-    painted_ms = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
+    painted_ms = page.evaluate(FIRST_PAINT_MS)
     context.close()
     return float(painted_ms)
 

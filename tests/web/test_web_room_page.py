@@ -7,6 +7,7 @@ from playwright.async_api import Page, expect
 
 from contract.answer import Citation
 from tests.web.conftest import PHONE, Visit, picture
+from tests.web.painting import FIRST_PAINT_MS
 from tests.web.programs import Answering, PageProgram
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -214,11 +215,4 @@ async def test_the_first_paint_comes_soon(visit: Visit, program: PageProgram, an
     """A room with much in it is painted at once; a benchmark measures how soon."""
     page = await visit(program.url, "Ann")
     await page.reload()
-    assert await first_paint_ms(page) < 5_000
-
-
-async def first_paint_ms(page: Page) -> float:
-    """When the page was painted first, after it was asked for."""
-    await page.wait_for_function("performance.getEntriesByName('first-contentful-paint').length")
-    paints = await page.evaluate("performance.getEntriesByName('first-contentful-paint').map(one => one.startTime)")
-    return float(paints[0])
+    assert await page.evaluate(FIRST_PAINT_MS) < 5_000
