@@ -20,6 +20,10 @@ from rq.registry import DeferredJobRegistry, ScheduledJobRegistry, StartedJobReg
 
 from bot.send_state import SendStage
 from cli.archive import ArchiveError
+from cli.readiness import REDIS_STEP_S
+from config.redis_address import RedisAddress
+from config.redis_clients import threads_client
+from config.redis_users import USERS_FOLDER, Role, password_file
 from contract import names
 from contract.answer import Outcome
 
@@ -62,10 +66,13 @@ def loaded(folder: Path, server: str) -> Iterator[redis.Redis]:
         socket = Path(apart) / "redis.sock"
         options = ("--dir", str(folder), "--port", "0", "--unixsocket", str(socket), "--unixsocketperm", "700")
         more = ("--appendonly", "yes", "--aof-load-truncated", "yes", "--save", "", "--daemonize", "no")
+        # The server makes its users when it starts; who they are is read at each connection.
+        password = str(password_file(folder / USERS_FOLDER, Role.OPERATOR))
+        address = RedisAddress(url=f"unix://{socket}", user=Role.OPERATOR.value, password_file=password)
         command = [sys.executable, "-m", "cli.redis_server", str(folder), server, *options, *more]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
             try:
-                with redis.Redis(unix_socket_path=str(socket), decode_responses=True) as client:
+                with threads_client(address, REDIS_STEP_S) as client:
                     _wait_until_loaded(client, process)
                     yield client
             finally:

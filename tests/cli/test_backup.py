@@ -118,8 +118,8 @@ def test_redis_files_are_copied_as_they_were_at_one_moment(
         with redis.Redis(unix_socket_path=str(server.socket)) as client:
             while not over.is_set():
                 with client.pipeline(transaction=True) as step:
-                    step.incr("count")
-                    step.rpush("numbers", "x" * 100)
+                    step.incr("fennel:web:count")
+                    step.rpush("fennel:web:numbers", "x" * 100)
                     acknowledged[0] = step.execute()[0]
 
     writer = threading.Thread(target=write)
@@ -137,8 +137,8 @@ def test_redis_files_are_copied_as_they_were_at_one_moment(
                     for one in files:
                         (copy / FOLDER / one.name).write_bytes(one.file.read(one.size_bytes))
                 with loaded(copy, get_binary_path()) as restored:
-                    count = int(restored.get("count") or 0)
-                    assert (restored.llen("numbers"), count >= before) == (count, True)
+                    count = int(restored.get("fennel:web:count") or 0)
+                    assert (restored.llen("fennel:web:numbers"), count >= before) == (count, True)
     finally:
         over.set()
         writer.join()

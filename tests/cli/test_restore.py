@@ -70,7 +70,8 @@ def test_settings_of_a_backup_lie_beside_those_of_the_home_folder(archive: Path,
 
 def test_a_running_stack_is_not_touched(archive: Path, home: Home) -> None:
     """Where a server works on the folder, the restore says so."""
-    command = [sys.executable, "-m", "cli.redis_server", str(home.path / "redis"), "/bin/sleep", "60"]
+    waiting = [sys.executable, "-c", "import time; time.sleep(60)"]
+    command = [sys.executable, "-m", "cli.redis_server", str(home.path / "redis"), *waiting]
     with subprocess.Popen(command, cwd=CHECKOUT) as running:
         lock = home.path / "redis" / "server.lock"
         while not lock.exists() or lock.read_text() != str(running.pid):

@@ -72,8 +72,10 @@ def test_a_roll_that_is_broken_off_leaves_no_program_stopped(stage: Stage) -> No
     )
     assert rolling.stderr is not None
     assert "worker_0: ends what it has in hand" in rolling.stderr.readline()
+    rolling.send_signal(signal.SIGSTOP)  # so that it is not done before the second has been refused
     second = stage.home.fennel("restart", "--rolling")
     rolling.send_signal(signal.SIGINT)
+    rolling.send_signal(signal.SIGCONT)
     rolling.communicate(timeout=TIMEOUT_S)
 
     assert rolling.returncode == 1
@@ -97,4 +99,5 @@ def test_nothing_runs() -> None:
     """Without a stack there is nothing to roll."""
     with stack_home() as home:
         rolled = home.fennel("restart", "--rolling")
-        assert (rolled.returncode, rolled.stderr) == (1, "fennel: Fennel is not running; `fennel up` starts it\n")
+        told = "fennel: Fennel is not running; `fennel up` starts it [not-running]\n"
+        assert (rolled.returncode, rolled.stderr) == (1, told)
