@@ -27,9 +27,10 @@ demo: venv ## start everything, ask the sample handbook one question, stop; QUES
 test: venv ## run all tests
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
-lint: venv ## check style, types, imports, news and the generated pages
+lint: venv ## check style, the tests' sentences, types, imports, news and the generated pages
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/interrogate tests
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/towncrier build --draft --version next >/dev/null

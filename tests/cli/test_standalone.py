@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from bot.phrases import phrase
 from contract import names
 from tests.cli.stack_home import BIN, StackHome, ends, stack_home
 from tests.cli.terminal_chat import TOUCHED, chat_once
@@ -110,7 +111,7 @@ def test_a_parent_that_has_touched_torch_gets_its_answers(home: StackHome) -> No
     """A program that made a model and ran it on several threads starts everything, and nothing hangs."""
     answer = chat_once(home, TOUCHED.format(device="cpu", model=home.folder / "model"), device="cpu")
 
-    assert "nothing about this in the knowledge base" in answer
+    assert phrase("en", "not_found") in answer
 
 
 ORPHAN = """

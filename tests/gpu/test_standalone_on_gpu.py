@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from bot.phrases import phrase
 from tests.cli.stack_home import StackHome, stack_home
 from tests.cli.terminal_chat import TOUCHED, chat_once
 
@@ -31,5 +32,5 @@ def test_a_parent_that_has_initialised_cuda_gets_its_answers(home: StackHome, pr
     said = chat_once(home, program.format(device="cuda", model=home.folder / "model"), device="cuda")
     log = (home.home / "logs" / "worker_0.log").read_text()
 
-    assert "nothing about this in the knowledge base" in said, log
+    assert phrase("en", "not_found") in said, log
     assert "device=cuda" in log

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import redis.asyncio
 
+from bot.phrases import phrase
 from contract import names
 from contract.answer import FinalAnswer, Outcome
 from contract.question import Question
@@ -94,10 +95,11 @@ async def test_without_a_status_line_there_are_eyes(fake: FakeSlack, make_settin
 @pytest.mark.parametrize(
     ("text", "outcome", "said"),
     [
-        ("how?", Outcome.NOT_FOUND, "I found nothing about this in the knowledge base."),
-        ("几天假？", Outcome.NOT_FOUND, "知识库"),
-        ("how?", Outcome.FAILED, "Something went wrong on my side."),
+        ("how?", Outcome.NOT_FOUND, phrase("en", "not_found")),
+        ("几天假？", Outcome.NOT_FOUND, phrase("zh", "not_found")),
+        ("how?", Outcome.FAILED, phrase("en", "failed", id="")),
     ],
+    ids=["nothing found", "nothing found, in Chinese", "failed"],
 )
 async def test_no_question_goes_without_a_word(
     fake: FakeSlack, make_settings: MakeSettings, text: str, outcome: Outcome, said: str
