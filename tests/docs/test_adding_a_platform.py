@@ -19,6 +19,7 @@ import pytest
 import bot.platforms
 import tests.bot
 from bot import registry
+from bot.phrases import phrase
 from config.settings import CHECKOUT, Settings
 from tests.bot.conftest import MakeSettings, make_settings  # noqa: F401 -- a fixture
 from tests.bot.manners.stage import Stage
@@ -85,12 +86,41 @@ def test_the_page_follows_the_rules_of_the_code(tmp_path: Path) -> None:
 
 
 def copy_of_the_checkout(folder: Path) -> Path:
-    """The programs in a folder of their own, with the page's one file in it and nothing else changed."""
+    """The programs in a folder of their own, with the page's file and its program in it and nothing else changed."""
     checkout = folder / "checkout"
     for package in ("bot", "cli", "config", "contract", "health", "workers"):
         shutil.copytree(CHECKOUT / package, checkout / package, ignore=shutil.ignore_patterns("__pycache__"))
     (checkout / f"bot/platforms/{NAME}.py").write_text(block(f"bot/platforms/{NAME}.py"))
+    programs = (CHECKOUT / "supervisord.conf").read_text() + "\n" + block("supervisord.conf")
+    (checkout / "supervisord.conf").write_text(programs)
     return checkout
+
+
+def leave_a_letter(box: Path) -> None:
+    """The page's letter, written now, before a bot that has made its folders."""
+    end_s = time.monotonic() + WITHIN_S
+    while not (box / "in").is_dir() and time.monotonic() < end_s:
+        time.sleep(0.1)
+    letter = re.sub(r'"at_s": 0', f'"at_s": {time.time()}', block("/srv/letterbox/in/1.json"))
+    (box / "in" / "1.unfinished").write_text(letter)
+    (box / "in" / "1.unfinished").rename(box / "in" / "1.json")
+
+
+def answer_to_the_letter(box: Path) -> str:
+    """What lies beside it at the end, or the empty text when none has come in time."""
+    answer = box / "out" / "1.json"
+    end_s = time.monotonic() + WITHIN_S
+    while time.monotonic() < end_s:
+        if answer.exists() and (shown := json.loads(answer.read_text()))["is_end"]:
+            return str(shown["text"])
+        time.sleep(0.1)
+    return ""
+
+
+def settings_of_the_page(home: StackHome, box: Path) -> None:
+    """The page's table in the home's settings, with a folder of the test's own."""
+    home.home.mkdir(exist_ok=True)
+    (home.home / "fennel.toml").write_text(block("FENNEL_HOME/fennel.toml").replace("/srv/letterbox", str(box)))
 
 
 @pytest.fixture(scope="module")
@@ -104,8 +134,7 @@ def home() -> Iterator[StackHome]:
 def test_one_file_is_a_chat_that_answers(home: StackHome, tmp_path: Path) -> None:
     """With the file, its table in the settings and the page's command, a letter has its answer beside it."""
     checkout, box = copy_of_the_checkout(tmp_path), tmp_path / "box"
-    table = block("FENNEL_HOME/fennel.toml").replace("/srv/letterbox", str(box))
-    (home.home / "fennel.toml").write_text(table)
+    settings_of_the_page(home, box)
     (command,) = [
         one.body.strip() for one in blocks(DOCS / "adding-a-platform.md") if one.body.startswith("python -m bot")
     ]
@@ -114,22 +143,26 @@ def test_one_file_is_a_chat_that_answers(home: StackHome, tmp_path: Path) -> Non
         [sys.executable, *command.split()[1:]], cwd=checkout, env=environment, stderr=subprocess.PIPE, text=True
     ) as process:
         try:
-            assert process.stderr is not None
-            end_s = time.monotonic() + WITHIN_S
-            while not (box / "in").is_dir() and time.monotonic() < end_s:
-                time.sleep(0.1)
-            letter = re.sub(r'"at_s": 0', f'"at_s": {time.time()}', block("/srv/letterbox/in/1.json"))
-            (box / "in" / "1.unfinished").write_text(letter)
-            (box / "in" / "1.unfinished").rename(box / "in" / "1.json")
-            answer = box / "out" / "1.json"
-            while time.monotonic() < end_s and not (answer.exists() and json.loads(answer.read_text())["is_end"]):
-                time.sleep(0.1)
-            assert "nothing about this" in json.loads(answer.read_text())["text"]
+            leave_a_letter(box)
+            assert phrase("en", "not_found") in answer_to_the_letter(box)
             assert list((box / "in").iterdir()) == []
         finally:
             process.terminate()
             process.communicate(timeout=30)
     assert process.returncode == 0
+
+
+def test_up_starts_an_added_platform_with_the_others(tmp_path: Path) -> None:
+    """With the page's program in supervisord.conf, `fennel up` keeps the new chat's bot up, and it answers."""
+    checkout, box = copy_of_the_checkout(tmp_path), tmp_path / "box"
+    with stack_home(PYTHONPATH=str(checkout)) as home:
+        settings_of_the_page(home, box)
+        up = home.fennel("up", "--wait")
+        assert up.returncode == 0, up.stderr
+        leave_a_letter(box)
+
+        assert phrase("en", "not_found") in answer_to_the_letter(box)
+        assert home.programs()[f"bot_{NAME}"]["state"] == "RUNNING"
 
 
 def test_an_added_file_is_known_everywhere(tmp_path: Path) -> None:

@@ -12,25 +12,57 @@ import pytest
 
 import workers.engine.engines
 from tests.docs.pages import DOCS, blocks
+from tests.workers.engine import test_engines
 from tests.workers.engine.conftest import engine_settings, request
+from tests.workers.engine.test_engines import MakeEngine
 from workers.engine.engine import Engine, GenerationEvent
 from workers.engine.supervisor import EngineSupervisor
 
 TITLE = "workers/engine/engines/quote.py"
 
 
+# What every engine promises, tried on the page's. Only those whose answers can fail in the middle have a test of that.
+SUITE = {
+    name: test
+    for name, test in vars(test_engines).items()
+    if name.startswith("test_") and name != "test_a_failure_in_the_middle_harms_no_other"
+}
+globals().update(SUITE)
+
+
 @pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    """The page's engine out of the page's file, loaded."""
+def quote(tmp_path: Path) -> Iterator[Any]:
+    """The page's module, out of the page's file."""
     (block,) = [one.body for one in blocks(DOCS / "adding-an-engine.md") if one.title == TITLE]
     (tmp_path / "quote.py").write_text(block)
     workers.engine.engines.__path__.append(str(tmp_path))
-    module: Any = importlib.import_module("workers.engine.engines.quote")
-    made: Engine = module.QuoteEngine(engine_settings(max_prompt_tokens=64), tmp_path, 2)
-    made.load(lambda what, share: None)
-    yield made
+    yield importlib.import_module("workers.engine.engines.quote")
     workers.engine.engines.__path__.pop()
     del sys.modules["workers.engine.engines.quote"]
+
+
+@pytest.fixture
+def kind() -> str:
+    """In place of the suite's kinds."""
+    return "quote"
+
+
+@pytest.fixture
+def make_engine(quote: Any, tmp_path: Path) -> MakeEngine:
+    """In place of the suite's: builds the page's engine, loaded."""
+
+    def make(*, slots: int = 4, **changes: object) -> Engine:
+        engine: Engine = quote.QuoteEngine(engine_settings(**changes), tmp_path, slots)
+        engine.load(lambda what, share: None)
+        return engine
+
+    return make
+
+
+@pytest.fixture
+def engine(make_engine: MakeEngine) -> Engine:
+    """The page's engine with two places and short prompts."""
+    return make_engine(slots=2, max_prompt_tokens=64)
 
 
 def run(engine: Engine) -> dict[str, list[GenerationEvent]]:
