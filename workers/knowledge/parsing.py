@@ -12,6 +12,7 @@ import queue
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Collection
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -26,7 +27,7 @@ from workers.knowledge.reader import Reading
 
 _ROOT = Path(__file__).resolve().parent.parent.parent
 _START_TIMEOUT_S = 60.0
-_FILES_A_PROCESS = 500
+_FILES_A_PROCESS = 10_000
 _WAITED_FOR_S = 0.2
 _TEXT_TIMES = 8
 """The text of a file may be this many times knowledge.max_file_mb; JSON writes a character in up to six bytes."""
@@ -56,6 +57,7 @@ class ParsingPool:
         known = all(kind_by_name(f"a{suffix}") for suffix in suffixes)
         self._names = sorted(f"a{suffix}" for suffix in suffixes) if known else []
         self._idle: queue.LifoQueue[_ParsingProcess] = queue.LifoQueue()
+        self._first = threading.Lock()
         self._started = False
 
     def __enter__(self) -> ParsingPool:
@@ -89,10 +91,14 @@ class ParsingPool:
 
     def _take(self) -> _ParsingProcess:
         """A process that is idle, or is soon; else one more, which costs half a second of processor time."""
+        with self._first:  # nobody starts another while the first one is importing: it may be enough
+            if not self._started:
+                process = _ParsingProcess(self._limits, self._names)
+                self._started = True
+                return process
         try:
-            return self._idle.get(block=self._started, timeout=_WAITED_FOR_S)
+            return self._idle.get(timeout=_WAITED_FOR_S)
         except queue.Empty:
-            self._started = True
             return _ParsingProcess(self._limits, self._names)
 
     def _give_back(self, process: _ParsingProcess) -> None:

