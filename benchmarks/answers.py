@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.gate_data import HANDBOOK, Line, chat_lines, products
-from config.settings import load_settings
+from config.loading import load_settings
 from contract.answer import Outcome
 from contract.question import Question
 from workers.engine.supervisor import EngineSupervisor

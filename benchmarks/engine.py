@@ -28,7 +28,8 @@ from rich.progress import track
 from benchmarks import engine_gpu, engine_llama
 from benchmarks.engine_subjects import MOST_NEW_TOKENS, BatchingSubject, EngineSubject, GenerateSubject
 from benchmarks.report import print_table, write_results
-from config.settings import EngineSettings, load_settings
+from config.loading import load_settings
+from config.sections import EngineSettings
 from workers.engine.engine import ChatTurn, GenerationRequest
 from workers.engine.supervisor import EngineSupervisor
 

@@ -19,7 +19,7 @@ from rich.progress import track
 
 from benchmarks.engine_bound import gpu_bound, measure_gpu
 from benchmarks.report import print_table, write_results
-from config.settings import load_settings
+from config.loading import load_settings
 from workers.engine.engine import ChatTurn, GenerationRequest
 
 PROMPT_TOKENS, NEW_TOKENS = 1024, 128

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from config.settings import EngineSettings
+from config.sections import EngineSettings
 from workers.engine.engine import GenerationRequest
 
 NAME = "llama.cpp, the file's 4 bits"

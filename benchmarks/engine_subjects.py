@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import engine_bound
-from config.settings import EngineSettings
+from config.sections import EngineSettings
 from workers.engine.engine import GenerationRequest
 
 CACHE_PAGES = 512  # of 32 tokens: all questions of a round with their answers, three times over

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from config.settings import CHECKOUT, load_settings
+from config.environment import CHECKOUT
+from config.loading import load_settings
 from tests.workers.knowledge.base import files_below
 from workers.gates.measuring import Measured, measure
 from workers.knowledge.embedder import Embedder, open_embedder

@@ -23,7 +23,7 @@ from typing import Any
 
 from benchmarks.interfaces import as_markdown, interfaces
 from benchmarks.report import print_table, write_results
-from config.settings import CHECKOUT
+from config.environment import CHECKOUT
 
 CODE = ("bot", "cli", "config", "contract", "health", "workers")
 GROUPS = {"code": CODE, "tests": ("tests",), "benchmarks": ("benchmarks",)}

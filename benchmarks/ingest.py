@@ -24,7 +24,8 @@ from pathlib import Path
 import psutil
 
 from benchmarks.report import print_table, write_results
-from config.settings import CHECKOUT, load_settings
+from config.environment import CHECKOUT
+from config.loading import load_settings
 from tests.workers.knowledge.base import files_below
 from workers.knowledge.base import DEFAULT_BASE
 from workers.knowledge.draft import Draft

@@ -25,7 +25,8 @@ from typing import Any
 from benchmarks.report import print_table, write_results
 from bot import rendering
 from bot.plain_text import clean
-from config.settings import Settings, load_settings
+from config.loading import load_settings
+from config.settings import Settings
 from contract.answer import FinalAnswer
 from contract.question import Question
 from tests.workers.knowledge.base import files_below

@@ -26,7 +26,8 @@ from bot.channel_rules import ChannelRules
 from bot.chat_message import ChatMessage
 from bot.command import command_of
 from bot.intake import Facts, Intake, IntakeLimits
-from config.settings import Settings, load_settings
+from config.loading import load_settings
+from config.settings import Settings
 from contract.question import question_id
 from tests.valkey import ValkeyServer
 

@@ -21,8 +21,8 @@ from rq.serializers import JSONSerializer
 
 from benchmarks.queue_worker import PLAIN_QUEUE, RQ_KINDS, no_op
 from benchmarks.report import print_table, write_results
+from config.loading import load_settings
 from config.redis_address import RedisAddress
-from config.settings import load_settings
 from contract import names
 from contract.answer import FinalAnswer
 from tests.valkey import ValkeyServer

@@ -25,7 +25,7 @@ import structlog
 from benchmarks.report import RESULTS, print_table, write_results
 from bot.inbox import Inbox
 from bot.redis_link import patient_client
-from config.settings import load_settings
+from config.loading import load_settings
 from contract.question import Question
 from tests.bot.answering import echo, finish
 from tests.valkey import ValkeyServer

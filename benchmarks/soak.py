@@ -20,7 +20,8 @@ import psutil
 from rich.progress import track
 
 from benchmarks.report import print_table, write_results
-from config.settings import EngineSettings, load_settings
+from config.loading import load_settings
+from config.sections import EngineSettings
 from workers.engine.engine import ChatTurn, EngineError, GenerationRequest
 from workers.engine.generation import Generation, GenerationCancelledError
 from workers.engine.supervisor import EngineSupervisor

@@ -25,7 +25,8 @@ from rich.progress import track
 from benchmarks import engine, engine_gpu
 from benchmarks.report import print_table, write_results
 from benchmarks.whole_way_worker import BETWEEN, request_of
-from config.settings import EngineSettings, load_settings
+from config.loading import load_settings
+from config.sections import EngineSettings
 from contract import names
 from contract.answer import FinalAnswer, Outcome
 from tests.valkey import ValkeyServer

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import redis
 import structlog
 
-from config.settings import load_settings
+from config.loading import load_settings
 from contract.question import Question
 from contract.turn import Turn
 from tests.workers.plain_answer import PlainAnswer

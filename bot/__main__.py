@@ -18,9 +18,11 @@ from bot.health import BotHealth
 from bot.platform import LinkTakenError, NotConfiguredError
 from bot.registry import PLATFORMS, create_platform
 from bot.run import run_bot
+from config.environment import CHECKOUT, supervised_program
+from config.loading import load_settings
 from config.logging import configure_logging
 from config.redis_users import Role
-from config.settings import CHECKOUT, Settings, load_settings, supervised_program
+from config.settings import Settings
 from contract.errors import FennelError
 from health.backoff import pause_s
 from health.parent import end_with_parent

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bot.chat_event import MessageDeleted
 from bot.chat_message import ChatMessage
-from config.settings import AccessSettings
+from config.sections import AccessSettings
 
 
 def place_of(event: ChatMessage | MessageDeleted) -> str:

@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 
 from bot.access import place_of
 from bot.chat_message import ChatMessage
-from config.settings import LimitsSettings
+from config.sections import LimitsSettings
 from contract import names
 
 ADMITTED_TTL_S = 60

@@ -7,7 +7,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from bot.phrases import phrase
-from config.settings import ChannelSettings
+from config.sections import ChannelSettings
 
 
 class ChannelRules:

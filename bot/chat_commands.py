@@ -19,7 +19,7 @@ from bot.handover import Handover
 from bot.history import History
 from bot.inbox import Inbox
 from bot.phrases import phrase
-from config.settings import LimitsSettings
+from config.sections import LimitsSettings
 from contract import names
 from contract.answer import FinalAnswer, Outcome
 from contract.question import Question

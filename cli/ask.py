@@ -22,7 +22,8 @@ from bot import rendering
 from bot.platform import Reply
 from cli.asking import Asking
 from cli.running import NothingRunningError
-from config.settings import Settings, load_settings
+from config.loading import load_settings
+from config.settings import Settings
 from contract.answer import FinalAnswer, Outcome
 from contract.errors import FennelError
 from contract.question import Question

@@ -18,7 +18,8 @@ from cli.copying import CopyingBar
 from cli.index_copy import copy_index
 from cli.settings_copy import without_secrets
 from cli.work_folder import remove_left_behind, work_folder, write_through
-from config.settings import HOME_FILE, Settings, load_settings
+from config.loading import load_settings
+from config.settings import HOME_FILE, Settings
 from contract.wire import WIRE_VERSION
 
 NAME = "fennel-%Y%m%d-%H%M%S.tar.gz"

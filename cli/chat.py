@@ -10,7 +10,7 @@ import click
 from bot.__main__ import main
 from bot.redis_link import plain_client
 from cli.running import NothingRunningError, check_running
-from config.settings import load_settings
+from config.loading import load_settings
 
 NOTHING_RUNNING = 5
 

@@ -9,7 +9,9 @@ import importlib.util
 import os
 import sys
 
-from config.settings import Settings, environment, load_settings
+from config.environment import environment_with
+from config.loading import load_settings
+from config.settings import Settings
 from contract.errors import FennelError
 from health.parent import end_with_parent
 
@@ -51,7 +53,7 @@ def options(settings: Settings) -> list[str]:
 
 def secrets(settings: Settings) -> dict[str, str]:
     """Its environment: arguments can be seen by every user of the machine."""
-    return environment(
+    return environment_with(
         RQ_DASHBOARD_PASSWORD=settings.dashboard.password.get_secret_value(),
         RQ_DASHBOARD_REDIS_URL=settings.redis_address.url_with_password,
     )

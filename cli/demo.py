@@ -13,8 +13,9 @@ import click
 
 from cli.stack import Stack, StackError
 from cli.up import supervisorctl
+from config.environment import CHECKOUT, environment_with
+from config.loading import load_settings
 from config.redis_address import RedisAddress
-from config.settings import CHECKOUT, environment, load_settings
 
 HANDBOOK = "examples/handbook"
 QUESTION = "How many unused holiday days can I carry over?"
@@ -65,7 +66,7 @@ def _show(
     shown = shlex.join([*command, "-u", redis.shown] if redis else command)
     added = {"RQ_REDIS_URL": redis.url_with_password} if redis else {}
     click.echo(f"\n$ {shown}")
-    done = subprocess.run([str(BIN / command[0]), *command[1:]], cwd=CHECKOUT, env=environment(**added))
+    done = subprocess.run([str(BIN / command[0]), *command[1:]], cwd=CHECKOUT, env=environment_with(**added))
     if good_codes is not None and done.returncode not in good_codes:
         raise StackError(f"the demo ended at `{shown}` (exit code {done.returncode}); {hint}")
     return done.returncode

@@ -14,7 +14,9 @@ from rich.text import Text
 
 from bot.registry import PLATFORMS
 from cli.checks import machine, model, platforms, programs, store
-from config.settings import Settings, SettingsError, load_settings
+from config.loading import load_settings
+from config.settings import Settings
+from config.settings_error import SettingsError
 from contract.finding import Finding
 
 SICK = 1

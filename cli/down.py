@@ -12,7 +12,7 @@ import click
 from cli import standalone
 from cli.leftovers import find_leftovers, stop_leftovers
 from cli.stack import Stack, StackError
-from config.settings import load_settings
+from config.loading import load_settings
 
 BOT_STOP_S = 30.0
 REDIS_STOP_S = 70.0

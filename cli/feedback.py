@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 
 from cli.plot_file import check_plot_file
 from cli.printing import JSON_OPTION, new_table, plain, print_json, print_table
-from config.settings import load_settings
+from config.loading import load_settings
 from contract import names
 from contract.answer import FinalAnswer, Outcome
 from contract.errors import FennelError

@@ -8,7 +8,7 @@ import sys
 import click
 from redis.exceptions import RedisError
 
-from config.settings import load_settings
+from config.loading import load_settings
 from contract.errors import FennelError
 
 FAILED = 1

@@ -22,7 +22,7 @@ from cli.printing import (
     printable,
     progress_bar,
 )
-from config.settings import load_settings
+from config.loading import load_settings
 from contract.errors import FennelError
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import click
 
 from cli.knowledge import BASE_OPTION, opened
 from cli.printing import JSON_OPTION, PROGRESS_OPTION, new_table, plain, print_json, print_table, progress_bar
-from config.settings import load_settings
+from config.loading import load_settings
 from contract.errors import FennelError
 
 if TYPE_CHECKING:

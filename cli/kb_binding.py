@@ -10,7 +10,7 @@ import click
 
 from cli.knowledge import opened
 from cli.printing import JSON_OPTION, new_table, plain, print_json, print_table
-from config.settings import load_settings
+from config.loading import load_settings
 from contract.errors import FennelError
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import click
 from cli.knowledge import BASE_OPTION, opened
 from cli.printing import new_table, plain, print_table, progress_bar
 from cli.question_file import read_questions
-from config.settings import load_settings
+from config.loading import load_settings
 from contract.errors import FennelError
 
 _SHOWN_ROWS = 50

@@ -13,7 +13,8 @@ from cli.knowledge import BASE_OPTION, opened
 from cli.plot_file import check_plot_file
 from cli.printing import JSON_OPTION, PROGRESS_OPTION, new_table, print_json, print_table, progress_bar
 from cli.question_file import read_questions
-from config.settings import Settings, load_settings
+from config.loading import load_settings
+from config.settings import Settings
 from contract.errors import FennelError
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from config.settings import load_settings
+from config.loading import load_settings
 
 if TYPE_CHECKING:
     from workers.knowledge.embedder import Embedder

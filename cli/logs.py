@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from cli.stack import Stack, StackError
-from config.settings import load_settings
+from config.loading import load_settings
 
 POLL_S = 0.3
 

@@ -12,7 +12,7 @@ from typing import cast
 
 import click
 
-from config.settings import SettingsError
+from config.settings_error import SettingsError
 from contract.errors import FennelError
 
 # name: (where the click command is, its one line of help). A command's module is imported when it is called, so that

@@ -15,7 +15,9 @@ from typing import Any
 import click
 
 from cli.printing import JSON_OPTION, new_table, plain, print_json, print_table
-from config.settings import CHECKOUT, Settings, environment, load_settings
+from config.environment import CHECKOUT, environment_with
+from config.loading import load_settings
+from config.settings import Settings
 from contract.errors import FennelError
 
 MANAGE = "workers.engine.local.manage"
@@ -120,7 +122,7 @@ def _manage(command: str, name: str, settings: Settings) -> dict[str, Any]:
         subprocess.Popen(
             [sys.executable, "-m", MANAGE, command, name],
             cwd=CHECKOUT,
-            env=environment(FENNEL_HOME=str(settings.home)),
+            env=environment_with(FENNEL_HOME=str(settings.home)),
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,

@@ -8,7 +8,8 @@ import socket
 import psutil
 
 from cli.stack import StackError
-from config.settings import Settings, redis_server
+from config.environment import redis_server
+from config.settings import Settings
 from health.surroundings import FREE_MB, free_mb
 
 LOOPBACK = "127.0.0.1"

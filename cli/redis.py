@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from cli.stack import StackError
+from config.loading import load_settings
 from config.redis_users import Role, acl_lines, make_passwords, password_file
-from config.settings import load_settings
 
 
 @click.group()

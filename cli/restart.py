@@ -8,7 +8,7 @@ from cli.down import KILL_S, stop_stack
 from cli.rolling import Roll
 from cli.stack import Stack, StackError
 from cli.up import up
-from config.settings import load_settings
+from config.loading import load_settings
 
 
 @click.command()

@@ -24,8 +24,10 @@ from cli.settle import close_open_questions, loaded, open_questions
 from cli.stack import Stack, StackError
 from cli.standalone import alone
 from cli.work_folder import work_folder
+from config.environment import redis_server
+from config.loading import load_settings
 from config.redis_clients import threads_client
-from config.settings import HOME_FILE, Settings, load_settings, redis_server
+from config.settings import HOME_FILE, Settings
 from contract import names
 from contract.wire import NEWEST_READABLE_VERSION
 

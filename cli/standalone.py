@@ -28,7 +28,10 @@ from cli.program_spec import ProgramSpec, read_specs
 from cli.put_in_place import finish
 from cli.readiness import wait_until_ready
 from cli.stack import CONFIG_FILE, Program, Stack, StackError
-from config.settings import CHECKOUT, Settings, SettingsError, load_settings
+from config.environment import CHECKOUT
+from config.loading import load_settings
+from config.settings import Settings
+from config.settings_error import SettingsError
 from contract.errors import FennelError
 from health.parent import end_with_parent
 

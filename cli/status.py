@@ -14,7 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.overview import look
-from config.settings import Settings, load_settings
+from config.loading import load_settings
+from config.settings import Settings
 
 NOTHING_RUNNING = 5
 REFRESH_S = 1.0

@@ -15,7 +15,9 @@ from cli.leftovers import find_leftovers, stop_leftovers
 from cli.put_in_place import finish
 from cli.readiness import wait_until_ready
 from cli.stack import Stack, StackError
-from config.settings import CHECKOUT, Settings, load_settings
+from config.environment import CHECKOUT
+from config.loading import load_settings
+from config.settings import Settings
 
 
 @click.command()

@@ -17,8 +17,10 @@ from prometheus_client import Counter, Gauge
 from supervisor.childutils import get_headers, listener
 
 from cli.stack import Stack, StackError
+from config.environment import supervised_program
+from config.loading import load_settings
 from config.logging import configure_logging
-from config.settings import Settings, load_settings, supervised_program
+from config.settings import Settings
 from contract.errors import FennelError
 from contract.finding import Finding
 from health import surroundings

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.printing import printable
-from config.settings import Settings, load_settings
+from config.loading import load_settings
+from config.settings import Settings
 from contract import names
 from contract.answer import Outcome
 from contract.why import Why

@@ -13,7 +13,7 @@ from typing import Any, TextIO
 import structlog
 
 from config.secrets import mask_secrets
-from config.settings import LogSettings
+from config.sections import LogSettings
 
 HIDDEN = "(hidden)"
 SHORTEST_SECRET = 6

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from config.settings import CHECKOUT
+from config.environment import CHECKOUT
 from pages.blocks import MEASURED, filled, pages_with_blocks
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
-from config.settings import CHECKOUT
+from config.environment import CHECKOUT
 from pages import commands, decisions, errors, interfaces, licences, metrics, settings
 
 BLOCKS: dict[str, Callable[..., str]] = {

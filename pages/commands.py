@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import click
 
 from cli.main import fennel
-from config.settings import CHECKOUT
+from config.environment import CHECKOUT
 from pages.table import table
 
 WIDTH = 100

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from config.settings import CHECKOUT
+from config.environment import CHECKOUT
 from pages.table import table
 
 TITLE = re.compile(r"^# (?P<number>\d+)\. (?P<title>.*)$", re.MULTILINE)

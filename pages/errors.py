@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from config.settings import CHECKOUT
+from config.environment import CHECKOUT
 from contract.errors import FennelError, error_code_of
 from pages.metrics import PACKAGES
 

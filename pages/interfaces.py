@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from benchmarks.house import House
 from benchmarks.interfaces import as_markdown, interfaces
-from config.settings import CHECKOUT
+from config.environment import CHECKOUT
 
 
 def table_of_all() -> str:

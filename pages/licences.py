@@ -6,7 +6,7 @@ from importlib import metadata
 
 from packaging.requirements import Requirement
 
-from config.settings import CHECKOUT
+from config.environment import CHECKOUT
 from pages.table import table
 
 LONGEST = 60

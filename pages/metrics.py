@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from config.settings import CHECKOUT
+from config.environment import CHECKOUT
 from pages.table import table
 
 PACKAGES = ("bot", "cli", "config", "contract", "health", "workers")

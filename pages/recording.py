@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.terminal_theme import MONOKAI
 from rich.text import Text
 
-from config.settings import CHECKOUT, environment
+from config.environment import CHECKOUT, environment_with
 
 FILE = CHECKOUT / "docs" / "demo.svg"
 WIDTH = 100
@@ -28,7 +28,7 @@ def main() -> int:
     run = subprocess.run(
         command,
         cwd=CHECKOUT,
-        env=environment(COLUMNS=str(WIDTH)),
+        env=environment_with(COLUMNS=str(WIDTH)),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -12,7 +12,8 @@ from annotated_types import Ge, Gt, Le, MinLen
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
-from config.settings import DEFAULTS_FILE, PREFIX, Settings
+from config.environment import PREFIX
+from config.settings import DEFAULTS_FILE, Settings
 from pages.table import table
 
 LINE = re.compile(r"^(?P<key>\w+) = (?P<value>.*?)\s+# (?P<meaning>.*)$")

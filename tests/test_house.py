@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from benchmarks.house import CODE, House, longest_chain
 from config import settings
-from config.settings import CHECKOUT
+from config.environment import CHECKOUT
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from config.settings import CHECKOUT
+from config.environment import CHECKOUT
 
 PACKAGES = ("bot", "cli", "config", "contract", "health", "workers")
 HEAVY = ("torch", "transformers", "numpy")
@@ -154,4 +154,4 @@ def test_only_settings_read_the_environment() -> None:
                 if node.value.id == "os" and node.attr in ("environ", "environb", "getenv", "getenvb"):
                     readers.append(str(file.relative_to(CHECKOUT)))
 
-    assert sorted(set(readers)) == ["config/settings.py"]
+    assert sorted(set(readers)) == ["config/environment.py"]

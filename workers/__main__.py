@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 
+from config.environment import supervised_program, take_one_gpu
+from config.loading import load_settings
 from config.logging import configure_logging
 from config.redis_users import Role
-from config.settings import load_settings, supervised_program, take_one_gpu
 from contract.errors import FennelError
 from health.parent import end_with_parent
 from health.tracing import start_tracing
@@ -22,7 +23,7 @@ def main() -> int:
         settings = load_settings(Role.WORKER)
         configure_logging(settings.log, secrets=settings.secrets)
         start_tracing(settings, arguments.name)
-        take_one_gpu(settings, arguments.name)
+        take_one_gpu(arguments.name, settings.worker.processes)
         if supervised_program():
             end_with_parent()
         # Imported here, so that a wrong setting is told at once.

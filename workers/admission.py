@@ -13,7 +13,7 @@ from rq.job import Job
 from rq.queue import Queue
 from rq.serializers import JSONSerializer
 
-from config.settings import WorkerSettings
+from config.sections import WorkerSettings
 from contract import names
 from contract.question import Question
 from contract.wire import NewerWireError, WireError

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import redis
 import structlog
 
-from config.settings import WorkerSettings
+from config.sections import WorkerSettings
 from contract.answer import FinalAnswer, Outcome
 from contract.turn import Turn
 from health.tracing import record_span

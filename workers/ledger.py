@@ -21,7 +21,7 @@ from rq.results import Result
 from rq.utils import utcformat
 from rq.worker import BaseWorker
 
-from config.settings import ConversationSettings
+from config.sections import ConversationSettings
 from contract import names, scripts
 from contract.answer import FinalAnswer
 from contract.question import Question

@@ -15,7 +15,7 @@ from rq.executions import Execution
 from rq.job import Job
 from rq.queue import Queue
 
-from config.settings import WorkerSettings
+from config.sections import WorkerSettings
 from contract import names, scripts
 from contract.answer import FinalAnswer, Outcome
 from contract.question import Question

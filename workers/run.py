@@ -10,8 +10,9 @@ import redis
 import structlog
 from prometheus_client import REGISTRY
 
+from config.environment import supervised_program
 from config.redis_clients import threads_client, trouble
-from config.settings import Settings, supervised_program
+from config.settings import Settings
 from contract.errors import FennelError
 from health.backoff import pause_s
 from health.last_error import read_errors

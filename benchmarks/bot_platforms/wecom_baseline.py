@@ -7,7 +7,7 @@ import importlib
 from typing import Any
 from uuid import uuid4
 
-from config.settings import load_settings
+from config.loading import load_settings
 
 
 async def serve() -> None:

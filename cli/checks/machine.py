@@ -10,7 +10,9 @@ from pathlib import Path
 
 from cli import preflight
 from cli.stack import StackError
-from config.settings import DOTENV_FILE, HOME_FILE, Settings, SettingsError
+from config.environment import DOTENV_FILE
+from config.settings import HOME_FILE, Settings
+from config.settings_error import SettingsError
 from contract.finding import Finding
 from health.surroundings import free_mb
 

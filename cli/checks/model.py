@@ -10,7 +10,8 @@ import subprocess
 import sys
 
 from cli.checks import remote
-from config.settings import CHECKOUT, Settings, environment
+from config.environment import CHECKOUT, environment_with
+from config.settings import Settings
 from contract.finding import Finding
 
 PROBE = "workers.engine.local.probe"
@@ -28,7 +29,7 @@ def findings(settings: Settings, *, is_loaded: bool) -> list[Finding]:
         done = subprocess.run(
             command,
             cwd=CHECKOUT,
-            env=environment(FENNEL_HOME=str(settings.home)),
+            env=environment_with(FENNEL_HOME=str(settings.home)),
             capture_output=True,
             text=True,
             timeout=TIMEOUT_S,

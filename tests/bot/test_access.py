@@ -12,7 +12,7 @@ from bot.admission import Admission
 from bot.channel_rules import ChannelRules, hours_of, is_at_work
 from bot.chat_message import ChatMessage
 from bot.intake import Facts, Intake, IntakeLimits, Refusal, Silence
-from config.settings import AccessSettings, ChannelSettings
+from config.sections import AccessSettings, ChannelSettings
 from tests.bot.conftest import make_message
 
 NOW_S = datetime(2026, 11, 23, 12, 0, tzinfo=UTC).timestamp()  # a Monday

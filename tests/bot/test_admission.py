@@ -9,7 +9,7 @@ import redis.asyncio
 
 from bot.admission import Admission, Admissions
 from bot.chat_message import ChatMessage
-from config.settings import LimitsSettings
+from config.sections import LimitsSettings
 from contract import names
 
 WINDOW_S = 2.0

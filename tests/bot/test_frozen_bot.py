@@ -16,7 +16,7 @@ import pytest
 import redis.asyncio
 
 from bot.redis_link import plain_client
-from config.settings import environment
+from config.environment import environment_with
 from contract import names
 from contract.question import question_id
 from tests.bot.answering import answering
@@ -33,7 +33,7 @@ async def bot(chat: FakeChat, valkey: ValkeyServer, home: Path, freeze_at: str =
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.fakes.chat_bot", "--url", chat.url, "--lease-s", LEASE_S, "--thinks-at-once"),
         *("--freeze-at", freeze_at),
-        env=environment(FENNEL_REDIS__URL=valkey.url, FENNEL_HOME=str(home)),
+        env=environment_with(FENNEL_REDIS__URL=valkey.url, FENNEL_HOME=str(home)),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )

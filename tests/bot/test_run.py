@@ -18,7 +18,7 @@ from bot.__main__ import main
 from bot.platform import LinkDeadError, NotConfiguredError, PlatformError
 from bot.registry import PLATFORMS, create_platform
 from bot.run import run_bot
-from config.settings import CHECKOUT
+from config.environment import CHECKOUT
 from contract import names
 from tests.bot.answering import answering
 from tests.bot.conftest import MakeSettings, running_bot

@@ -16,8 +16,10 @@ from unittest.mock import patch
 import redis
 
 from cli.overview import look
+from config.environment import CHECKOUT
+from config.loading import load_settings
 from config.redis_clients import threads_client
-from config.settings import CHECKOUT, Settings, load_settings
+from config.settings import Settings
 from contract import names
 from contract.answer import FinalAnswer
 from contract.question import Question

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 
-from config.settings import CHECKOUT
+from config.environment import CHECKOUT
 from tests.cli.stack_home import StackHome
 
 # Makes a model, runs a kernel on the device and on several threads, and then does what failed elsewhere: starts the

@@ -21,7 +21,7 @@ from rq.worker import SimpleWorker
 from bot import rendering
 from cli.ask import LinePrinter, TerminalPrinter, what_is_wrong_with
 from cli.running import WORKERS_KEY
-from config.settings import CHECKOUT
+from config.environment import CHECKOUT
 from contract import names
 from contract.answer import FinalAnswer, Outcome
 from contract.question import Question

@@ -27,7 +27,8 @@ from cli.archive import ArchiveError
 from cli.index_copy import copy_index
 from cli.settings_copy import without_secrets
 from cli.settle import loaded
-from config.settings import CHECKOUT, DEFAULTS_FILE
+from config.environment import CHECKOUT
+from config.settings import DEFAULTS_FILE
 from tests.cli.backups import Home, run_backup, run_restore
 from tests.valkey import ValkeyServer
 from tests.workers.knowledge.stores import EMBEDDER, WRITTEN_DOCUMENTS, document

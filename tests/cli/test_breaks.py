@@ -15,7 +15,9 @@ import pytest
 from bot.health import BotHealth
 from cli.doctor import examine
 from cli.overview import look
-from config.settings import CHECKOUT, Settings, load_settings
+from config.environment import CHECKOUT
+from config.loading import load_settings
+from config.settings import Settings
 from contract.finding import Finding
 from health import surroundings
 from health.client import ask_programs

@@ -18,7 +18,8 @@ import pytest
 import redis
 
 from cli.dashboard import why_not
-from config.settings import CHECKOUT, load_settings
+from config.environment import CHECKOUT
+from config.loading import load_settings
 from tests.valkey import ValkeyServer
 from tests.workers.questions import ask
 

@@ -12,7 +12,8 @@ from click.testing import CliRunner
 
 from cli.checks import machine, model, platforms, store
 from cli.doctor import doctor
-from config.settings import Settings, load_settings
+from config.loading import load_settings
+from config.settings import Settings
 from contract.finding import Finding
 from tests.valkey import ValkeyServer
 

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cli.kb import kb
-from config.settings import CHECKOUT
+from config.environment import CHECKOUT
 from contract.errors import FennelError
 from tests.valkey import ValkeyServer
 from tests.workers.knowledge.test_readers import REASONS

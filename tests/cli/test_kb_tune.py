@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from cli.kb import kb
 from cli.kb_tune import MOST, read_examples
 from cli.question_file import QuestionFileError, read_questions
-from config.settings import CHECKOUT
+from config.environment import CHECKOUT
 from contract.errors import FennelError
 from workers.gates import training
 from workers.gates.model import GateModel

@@ -6,7 +6,8 @@ import pytest
 from pydantic import SecretStr
 
 from cli.checks import model
-from config.settings import Settings, load_settings
+from config.loading import load_settings
+from config.settings import Settings
 from tests.fakes.openai.server import KEY, MODEL, OpenAIServer
 
 

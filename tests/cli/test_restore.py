@@ -15,7 +15,7 @@ import pytest
 from cli.archive import ArchiveError
 from cli.put_in_place import READY, commit, finish
 from cli.stack import StackError
-from config.settings import CHECKOUT
+from config.environment import CHECKOUT
 from tests.cli.backups import Home, archive, home, run_backup, run_restore
 from tests.cli.test_backup import FENNEL
 

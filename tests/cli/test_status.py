@@ -15,7 +15,7 @@ from rich.console import Console
 from cli.completion import completion
 from cli.overview import look
 from cli.status import rendered
-from config.settings import load_settings
+from config.loading import load_settings
 from health.last_error import note_error, note_well, read_errors
 
 FOUND: dict[str, Any] = {

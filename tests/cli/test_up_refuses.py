@@ -11,7 +11,7 @@ import pytest
 from cli import preflight
 from cli.main import COMMANDS, fennel
 from cli.stack import StackError
-from config.settings import load_settings
+from config.loading import load_settings
 from tests.cli.stack_home import StackHome, stack_home
 
 

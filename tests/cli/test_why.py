@@ -12,8 +12,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cli.why import why
+from config.loading import load_settings
 from config.redis_clients import threads_client
-from config.settings import Settings, load_settings
+from config.settings import Settings
 from contract import names
 from contract.answer import Outcome
 from tests.valkey import ValkeyServer

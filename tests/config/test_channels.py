@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from config import settings as module
-from config.settings import Settings, SettingsError, load_settings
+from config import environment as module
+from config.loading import load_settings
+from config.settings import Settings
+from config.settings_error import SettingsError
 
 
 @pytest.fixture(autouse=True)

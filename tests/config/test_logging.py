@@ -10,7 +10,7 @@ import pytest
 import structlog
 
 from config.logging import configure_logging
-from config.settings import LogSettings
+from config.sections import LogSettings
 
 pytestmark = pytest.mark.usefixtures("logging_as_before")
 

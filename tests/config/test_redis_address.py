@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from config import settings as module
+from config.environment import PREFIX
+from config.loading import load_settings
 from config.redis_address import RedisAddress, parse_sentinel
-from config.settings import Settings, SettingsError, load_settings
+from config.settings import Settings
+from config.settings_error import SettingsError
 from tests.config.test_settings import home  # noqa: F401 -- a fixture
 
 PASSWORD = "p/ä ss:w@rd"
@@ -88,7 +90,7 @@ def test_what_cannot_be_used_is_said_in_a_sentence(
         settings(monkeypatch, **values)
     assert says in str(caught.value)
     assert "hunter2" not in str(caught.value)
-    assert module.PREFIX + "REDIS__" in str(caught.value)
+    assert PREFIX + "REDIS__" in str(caught.value)
 
 
 def test_a_sentinel_is_read_with_and_without_its_port() -> None:

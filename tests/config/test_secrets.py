@@ -11,7 +11,7 @@ import structlog
 
 from config.logging import configure_logging
 from config.secrets import MASK, mask_secrets
-from config.settings import LogSettings
+from config.sections import LogSettings
 
 # Put together here, so that no scanner of this repository takes them for real ones.
 KEYS = {

@@ -11,18 +11,11 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, SecretStr
 
-from config import settings as module
-from config.settings import (
-    CHECKOUT,
-    DEFAULTS_FILE,
-    Settings,
-    SettingsError,
-    environment,
-    load_settings,
-    redis_server,
-    supervised_program,
-    take_one_gpu,
-)
+from config import environment as module
+from config.environment import CHECKOUT, environment_with, redis_server, supervised_program, take_one_gpu
+from config.loading import load_settings
+from config.settings import DEFAULTS_FILE, Settings
+from config.settings_error import SettingsError
 
 
 @pytest.fixture(autouse=True)
@@ -317,7 +310,7 @@ def test_a_program_gets_the_environment_and_what_is_added(monkeypatch: pytest.Mo
     """What is added wins, and the rest is passed on."""
     monkeypatch.setenv("FENNEL_LOG__LEVEL", "debug")
 
-    given = environment(FENNEL_HOME="/elsewhere")
+    given = environment_with(FENNEL_HOME="/elsewhere")
 
     assert (given["FENNEL_LOG__LEVEL"], given["FENNEL_HOME"]) == ("debug", "/elsewhere")
 
@@ -352,5 +345,5 @@ def test_each_worker_takes_one_gpu(
     gpus = tmp_path / "gpus"
     for number in range(cards):
         (gpus / f"0000:0{number}:00.0").mkdir(parents=True)
-    take_one_gpu(load_settings(), name, gpus)
+    take_one_gpu(name, load_settings().worker.processes, gpus)
     assert os.environ.get("CUDA_VISIBLE_DEVICES") == seen

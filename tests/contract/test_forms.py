@@ -92,7 +92,7 @@ def test_settings_of_the_version_before_are_taken(
     version: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A file of settings that was right before the upgrade does not stop the programs after it."""
-    from config.settings import load_settings
+    from config.loading import load_settings
 
     kept = (FOLDER / f"v{version}" / SETTINGS_FILE).read_text(encoding="utf-8")
     (tmp_path / "fennel.toml").write_text(kept, encoding="utf-8")

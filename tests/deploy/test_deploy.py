@@ -13,7 +13,8 @@ from typing import Any
 
 import yaml  # type: ignore[import-untyped]
 
-from config.settings import CHECKOUT, load_settings
+from config.environment import CHECKOUT
+from config.loading import load_settings
 from contract.answer import Outcome
 from pages.metrics import metrics as definitions
 

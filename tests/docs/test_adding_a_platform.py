@@ -20,7 +20,8 @@ import bot.platforms
 import tests.bot
 from bot import registry
 from bot.phrases import phrase
-from config.settings import CHECKOUT, Settings
+from config.environment import CHECKOUT
+from config.settings import Settings
 from tests.bot.conftest import MakeSettings, make_settings  # noqa: F401 -- a fixture
 from tests.bot.manners.stage import Stage
 from tests.bot.test_platforms import (  # noqa: F401 -- the fixture and the tests that every platform passes

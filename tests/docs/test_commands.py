@@ -20,7 +20,9 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 
 from cli.main import fennel
-from config.settings import CHECKOUT, DEFAULTS_FILE, load_settings
+from config.environment import CHECKOUT
+from config.loading import load_settings
+from config.settings import DEFAULTS_FILE
 from pages.commands import TARGET
 from tests.cli.stack_home import StackHome, stack_home
 from tests.docs.pages import SHELL, blocks, commands, pages, text_of_docs

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from packaging.specifiers import SpecifierSet
 
-from config.settings import CHECKOUT
+from config.environment import CHECKOUT
 from pages.licences import licences, pins
 from tests.docs.pages import DOCS
 

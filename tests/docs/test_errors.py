@@ -8,7 +8,8 @@ import tomllib
 import yaml  # type: ignore[import-untyped]
 
 import contract.errors
-from config.settings import CHECKOUT, SettingsError
+from config.environment import CHECKOUT
+from config.settings_error import SettingsError
 from contract.answer import Outcome
 from contract.errors import FennelError
 from pages.errors import error_classes

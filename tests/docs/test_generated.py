@@ -13,7 +13,8 @@ from prometheus_client import REGISTRY
 
 from bot.registry import PLATFORMS
 from cli.main import fennel
-from config.settings import CHECKOUT, DEFAULTS_FILE
+from config.environment import CHECKOUT
+from config.settings import DEFAULTS_FILE
 from pages import blocks, commands, settings
 from pages.__main__ import main
 from pages.metrics import PACKAGES, metrics

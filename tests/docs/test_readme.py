@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from config.settings import CHECKOUT
+from config.environment import CHECKOUT
 from tests.docs.pages import commands
 
 READMES = [CHECKOUT / name for name in ("README.md", "README.zh.md")]

@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from config.settings import CHECKOUT
+from config.environment import CHECKOUT
 from pages.site import SCRIPTS, _script
 
 # What runs mkdocs: whoever connects anywhere is refused.

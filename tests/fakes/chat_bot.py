@@ -15,9 +15,9 @@ import sys
 from bot.lock import MARGIN
 from bot.reply_slot import AtStep, go_on
 from bot.run import run_bot
+from config.loading import load_settings
 from config.logging import configure_logging
 from config.redis_users import Role
-from config.settings import load_settings
 from contract.errors import FennelError
 from tests.fakes.chat_platform import ChatPlatform
 

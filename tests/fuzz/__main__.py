@@ -23,7 +23,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from config.settings import CHECKOUT, environment
+from config.environment import CHECKOUT, environment_with
 from tests.fuzz.campaign import COUNT, IS_GUIDED
 from tests.fuzz.target import opened
 from tests.fuzz.targets import TARGETS, make_target
@@ -91,7 +91,7 @@ def _run(command: list[str], log: Path) -> int:
     """
     with log.open("w") as said, tempfile.TemporaryDirectory(prefix="fennel-fuzz-") as folder:
         process = subprocess.Popen(
-            command, cwd=CHECKOUT, env=environment(TMPDIR=folder), stdout=said, stderr=said, start_new_session=True
+            command, cwd=CHECKOUT, env=environment_with(TMPDIR=folder), stdout=said, stderr=said, start_new_session=True
         )
         try:
             return process.wait(GIVE_UP_AFTER_S)

@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.gpu, pytest.mark.timeout(300)]
 # As TOUCHED, but the programs are started by this one itself and not by a program in between.
 TOUCHED_AND_DIRECT = TOUCHED.replace("from bot.__main__ import main\n", "").replace(
     'main(["console", "--standalone"])',
-    '__import__("cli.standalone").standalone.run(__import__("config.settings").settings.load_settings(), "console")',
+    '__import__("cli.standalone").standalone.run(__import__("config.loading").loading.load_settings(), "console")',
 )
 
 

@@ -64,7 +64,7 @@ def test_a_parent_that_has_touched_cuda_may_not_start_an_engine() -> None:
     ended = run_python("""
         from pathlib import Path
         import torch
-        from config.settings import load_settings
+        from config.loading import load_settings
         from workers.engine.supervisor import EngineSupervisor
         torch.zeros(1, device="cuda")
         try:

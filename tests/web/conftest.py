@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 
-from config.settings import CHECKOUT
+from config.environment import CHECKOUT
 from tests.bot.platforms.web.page import GUEST, OPERATOR, quick_hash
 from tests.valkey import ValkeyServer
 from tests.web.programs import Answering, PageProgram, running

@@ -18,8 +18,8 @@ import redis.asyncio
 
 from bot.feedback import all_feedback
 from bot.redis_link import plain_client
+from config.environment import CHECKOUT
 from config.redis_address import RedisAddress
-from config.settings import CHECKOUT
 from contract import names
 from contract.answer import Citation, FinalAnswer, Outcome
 from contract.question import Question

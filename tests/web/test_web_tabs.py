@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Page, expect
 
-from config.settings import CHECKOUT
+from config.environment import CHECKOUT
 from tests.bot.platforms.web.page import GUEST, OPERATOR
 from tests.web.conftest import PHONE, Visit, come_in, picture
 from tests.web.programs import Answering, PageProgram

@@ -8,7 +8,7 @@ import psutil
 import pytest
 from playwright.async_api import expect
 
-from config.settings import CHECKOUT
+from config.environment import CHECKOUT
 from tests.web.conftest import Visit, picture
 from tests.web.programs import PageProgram, running
 from tests.web.test_web_room_page import say

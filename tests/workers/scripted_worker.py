@@ -22,7 +22,8 @@ from urllib.parse import urlsplit
 
 import redis
 
-from config.settings import Settings, load_settings
+from config.loading import load_settings
+from config.settings import Settings
 from contract.question import Question
 from contract.turn import Turn
 from tests.workers.plain_answer import PlainAnswer

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import redis
 
-from config.settings import Settings, load_settings
+from config.loading import load_settings
+from config.settings import Settings
 from contract import names
 from contract.answer import Outcome
 from contract.question import Question

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from structlog.testing import CapturingLogger
 
-from config.settings import CHECKOUT
+from config.environment import CHECKOUT
 from tests.workers.gates import embedder, shipped_gate
 from tests.workers.knowledge.base import KnowledgeBase
 from tests.workers.knowledge.word_embedder import WordEmbedder

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from config.settings import CHECKOUT
+from config.environment import CHECKOUT
 from tests.workers.gates import embedder
 from tests.workers.passages import ShelfRetriever, passage
 from workers.gates import training as learning

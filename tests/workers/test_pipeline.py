@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from config.settings import EngineSettings, Settings, load_settings
+from config.loading import load_settings
+from config.sections import EngineSettings
+from config.settings import Settings
 from contract.answer import Outcome
 from contract.question import Question
 from contract.turn import Turn

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from config.settings import EngineSettings
+from config.sections import EngineSettings
 from workers.engine.engine import GenerationEvent, GenerationRequest
 
 HEARTBEAT_S = 1.0

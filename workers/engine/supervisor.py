@@ -19,7 +19,7 @@ from pathlib import Path
 import structlog
 from prometheus_client import CollectorRegistry
 
-from config.settings import EngineSettings
+from config.sections import EngineSettings
 from workers.engine.child import EngineChild
 from workers.engine.engine import EngineError, GenerationEvent, GenerationRequest, ModelError
 from workers.engine.engines import FACTORIES

@@ -9,7 +9,7 @@ import subprocess
 import urllib.parse
 from pathlib import Path
 
-from config.settings import environment
+from config.environment import environment_with
 from workers.knowledge.document import KnowledgeError
 
 _SCHEMES = ("https", "ssh", "file")
@@ -90,7 +90,7 @@ def _git(place: Path | None, *arguments: str) -> None:
     try:
         done = subprocess.run(
             ["git", *safe, *where, *arguments],
-            env=environment(**_ENVIRONMENT),
+            env=environment_with(**_ENVIRONMENT),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -11,7 +11,8 @@ from bot.platform import PlatformError
 from bot.platforms.lark import secret_is_safe
 from bot.platforms.lark.api import LarkApi
 from bot.platforms.lark.errors import SECRET_WRONG, LarkRefusedError
-from config.settings import LarkSettings, Settings
+from config.platform_sections import LarkSettings
+from config.settings import Settings
 from contract.finding import Finding
 
 TIMEOUT_S = 8.0

@@ -26,7 +26,7 @@ from bot.platforms.lark.people import People
 from bot.platforms.lark.receiving import Receiving
 from bot.platforms.lark.webhook import Webhook
 from bot.waiting import is_set_within
-from config.settings import LarkSettings
+from config.platform_sections import LarkSettings
 from contract.question import Question
 
 RETRY_S = 1.0

@@ -23,7 +23,7 @@ from Crypto.Cipher import AES
 from bot.link import link_of
 from bot.platform import LinkDeadError, PlatformError
 from bot.platforms.lark import metrics
-from config.settings import LarkSettings
+from config.platform_sections import LarkSettings
 
 Take = Callable[[bytes | str], Awaitable[dict[str, Any] | None]]
 BODY_BYTES_MAX = 2**20

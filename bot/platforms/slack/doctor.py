@@ -14,7 +14,8 @@ from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
 from bot.platforms.slack.missed import CHANNEL_TYPES
 from bot.platforms.slack.sdk_log import sdk_logger
-from config.settings import Settings, SlackSettings
+from config.platform_sections import SlackSettings
+from config.settings import Settings
 from contract.finding import Finding
 
 SCOPES = frozenset(

@@ -36,7 +36,8 @@ from bot.platforms.slack.sender import ROTATE_AFTER_S, Sender
 from bot.platforms.slack.thinking import Thinking
 from bot.platforms.slack.webhook import Webhook
 from bot.waiting import is_set_within
-from config.settings import Settings, SlackSettings
+from config.platform_sections import SlackSettings
+from config.settings import Settings
 from contract.errors import FennelError
 from contract.question import Question
 

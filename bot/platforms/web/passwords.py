@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from bot.platform import PlatformError
 from bot.platforms.web import metrics
 from bot.platforms.web.people import Role
-from config.settings import WebSettings
+from config.platform_sections import WebSettings
 from contract import names
 
 GUESSES, GUESSES_OF_ALL = 5, 100

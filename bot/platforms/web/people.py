@@ -11,7 +11,7 @@ from typing import Any, Literal
 from redis.asyncio import Redis
 
 from bot.plain_text import clean
-from config.settings import WebSettings
+from config.platform_sections import WebSettings
 from contract import names
 
 Role = Literal["guest", "operator"]

@@ -23,7 +23,8 @@ from bot.platforms.wecom.crypto import CallbackCipher
 from bot.platforms.wecom.events import PLATFORM
 from bot.platforms.wecom.link import OK, TOO_OFTEN, new_req_id
 from bot.redis_link import plain_client
-from config.settings import Settings, WecomSettings
+from config.platform_sections import WecomSettings
+from config.settings import Settings
 from contract import names
 from contract.finding import Finding
 

@@ -11,7 +11,7 @@ from typing import Self
 import redis
 from prometheus_client import CollectorRegistry
 
-from config.settings import load_settings
+from config.loading import load_settings
 from tests.valkey import ValkeyServer
 from tests.workers.gates import shipped_gate
 from tests.workers.passages import ShelfRetriever, passage

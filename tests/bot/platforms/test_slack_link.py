@@ -14,7 +14,7 @@ from bot.chat_event import FeedbackGiven, MessageDeleted, MessageEdited
 from bot.chat_message import ChatMessage
 from bot.platform import LinkDeadError, PlatformError
 from bot.platforms.slack import SlackPlatform
-from config.settings import CHECKOUT, environment
+from config.environment import CHECKOUT, environment_with
 from tests.bot.conftest import MakeSettings
 from tests.bot.platforms.slack_stage import entered, listening, slack_platform, slack_settings
 from tests.fakes.slack import FakeSlack, Rules
@@ -174,7 +174,7 @@ async def test_a_dead_link_ends_the_process(fake: FakeSlack, valkey: ValkeyServe
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "bot", "slack"),
         cwd=CHECKOUT,
-        env=environment(
+        env=environment_with(
             FENNEL_HOME=str(tmp_path),
             FENNEL_REDIS__URL=valkey.url,
             FENNEL_SLACK__LINK_TIMEOUT_S="0.3",

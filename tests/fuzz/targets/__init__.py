@@ -22,7 +22,7 @@ TARGETS = {
     "records": Entry("records:Records", ("contract", "bot.feedback"), 4_000, 250_000),
     "answers": Entry("redis_entries:Answers", ("bot.answer_stream", "contract"), 1_500, 40_000),
     "jobs": Entry("redis_entries:Jobs", ("workers.worker", "contract"), 1_500, 40_000),
-    "settings": Entry("settings:SettingsFiles", ("config.settings",), 700, 10_000),
+    "settings": Entry("settings:SettingsFiles", ("config",), 700, 10_000),
     "slack-events": Entry("slack:Events", ("bot.platforms.slack.events",), 2_000, 150_000),
     "slack-http": Entry("slack:Http", ("bot.platforms.slack",), 600, 20_000),
     "lark-events": Entry("lark:Events", ("bot.platforms.lark.events",), 2_000, 150_000),

@@ -15,7 +15,7 @@ from Crypto.Util.Padding import pad
 
 from bot.platforms.lark.events import EventError, parse, quoted_text, translate
 from bot.platforms.lark.webhook import Webhook
-from config.settings import LarkSettings
+from config.platform_sections import LarkSettings
 from tests.fuzz.target import Reading, Target
 from tests.fuzz.targets.http import Call, HttpTarget, default_section
 

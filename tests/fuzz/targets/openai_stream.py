@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import Sequence
 
-from config.settings import EngineSettings
+from config.sections import EngineSettings
 from tests.fuzz.target import LoopTarget, Reading
 from tests.fuzz.targets.http import default_section
 from workers.engine.engine import ChatTurn, GenerationEvent, GenerationRequest

@@ -11,8 +11,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from unittest import mock
 
-from config import settings as module
-from config.settings import DEFAULTS_FILE, Settings, SettingsError, load_settings, redis_server
+from config import environment as module
+from config.environment import redis_server
+from config.loading import load_settings
+from config.settings import DEFAULTS_FILE, Settings
+from config.settings_error import SettingsError
 from tests.fuzz.target import Reading, Target
 
 PARTS = ("toml", "dotenv", "environment")

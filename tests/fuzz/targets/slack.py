@@ -16,7 +16,7 @@ from bot.platforms.slack.events import EventError, chat_event
 from bot.platforms.slack.identity import Identity
 from bot.platforms.slack.platform import SlackPlatform
 from bot.platforms.slack.webhook import Webhook
-from config.settings import SlackSettings
+from config.platform_sections import SlackSettings
 from tests.fuzz.target import Reading, Target
 from tests.fuzz.targets.http import Call, HttpTarget, default_section
 

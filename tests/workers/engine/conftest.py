@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from config.settings import EngineSettings
+from config.sections import EngineSettings
 from tests.workers.engine.transformers_server import TransformersServer
 from workers.engine.engine import ChatTurn, GenerationRequest
 from workers.engine.supervisor import EngineSupervisor

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from config.settings import EngineSettings
+from config.sections import EngineSettings
 from workers.engine.engine import EngineError, GenerationEvent, GenerationRequest, ModelError
 from workers.engine.engines.echo import EchoEngine
 

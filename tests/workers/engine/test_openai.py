@@ -11,7 +11,7 @@ from aiolimiter import AsyncLimiter
 from prometheus_client import CollectorRegistry
 from pydantic import ValidationError
 
-from config.settings import CHECKOUT
+from config.environment import CHECKOUT
 from tests.fakes.openai.server import KEY, MODEL, OpenAIServer
 from tests.workers.engine.conftest import MakeSupervisor, engine_settings, request
 from workers.engine.engine import ChatTurn, EngineError, GenerationEvent, GenerationRequest, ModelError

@@ -22,7 +22,7 @@ from collections import Counter
 from contextlib import closing
 from pathlib import Path
 
-from config.settings import CHECKOUT
+from config.environment import CHECKOUT
 from tests.workers.knowledge.base import KnowledgeBase
 from workers.knowledge.base import DEFAULT_BASE
 from workers.knowledge.draft import Draft

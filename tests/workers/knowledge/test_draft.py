@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from config.settings import CHECKOUT
+from config.environment import CHECKOUT
 from tests.workers.knowledge.base import KnowledgeBase, files_below
 from tests.workers.knowledge.kill_sync import write_state
 from tests.workers.knowledge.word_embedder import WordEmbedder

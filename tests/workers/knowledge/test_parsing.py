@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from config.settings import CHECKOUT
+from config.environment import CHECKOUT
 from workers.knowledge.document import DocumentError
 from workers.knowledge.parse import parse
 from workers.knowledge.parsing import ParsingLimits, ParsingPool

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from config.settings import CHECKOUT
+from config.environment import CHECKOUT
 from tests.workers.knowledge.base import KnowledgeBase
 from tests.workers.knowledge.postgres_server import PostgresServer
 from workers.knowledge.document import KnowledgeError

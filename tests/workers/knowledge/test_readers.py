@@ -10,7 +10,7 @@ import docx
 import pytest
 from docx.oxml import OxmlElement
 
-from config.settings import CHECKOUT
+from config.environment import CHECKOUT
 from workers.knowledge.document import DocumentError, Section
 from workers.knowledge.parse import parse
 from workers.knowledge.reader import Reading

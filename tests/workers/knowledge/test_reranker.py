@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from config.settings import Settings, load_settings
+from config.loading import load_settings
+from config.settings import Settings
 from tests.workers.knowledge.word_embedder import WordEmbedder
 from tests.workers.passages import hit, passage
 from workers.knowledge.reranker import open_reranker

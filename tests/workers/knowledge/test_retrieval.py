@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from config.settings import CHECKOUT
+from config.environment import CHECKOUT
 from tests.workers.knowledge.base import KnowledgeBase
 from workers.knowledge.embedder import open_embedder
 

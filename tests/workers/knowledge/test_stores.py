@@ -15,7 +15,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from config.settings import CHECKOUT
+from config.environment import CHECKOUT
 from tests.workers.knowledge.stores import (
     EMBEDDER,
     WRITTEN_DOCUMENTS,

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from config.settings import CHECKOUT
+from config.environment import CHECKOUT
 from workers.knowledge.document import KnowledgeError
 from workers.knowledge.embedder import open_embedder
 from workers.knowledge.embedders.transformers_model import TransformersEmbedder

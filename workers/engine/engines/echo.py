@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from config.settings import EngineSettings
+from config.sections import EngineSettings
 from workers.engine.engine import (
     ChatTurn,
     Engine,

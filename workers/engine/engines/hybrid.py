@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from config.settings import EngineSettings
+from config.sections import EngineSettings
 from workers.engine.engine import Engine, EngineError, GenerationEvent, GenerationRequest
 from workers.engine.engines.openai import OpenAIEngine
 

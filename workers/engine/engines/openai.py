@@ -15,7 +15,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-from config.settings import EngineSettings
+from config.sections import EngineSettings
 from workers.engine.engine import (
     ChatTurn,
     Engine,

@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from config.settings import EngineSettings
+from config.sections import EngineSettings
 from workers.engine.engine import (
     ChatTurn,
     Engine,

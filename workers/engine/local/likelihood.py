@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from config.settings import EngineSettings
+from config.sections import EngineSettings
 from workers.engine.local.chat import ChatFormat
 from workers.engine.local.loading import choose_device, choose_dtype, default_threads, round_where_wanted
 from workers.engine.local.serving import Actions, serve_actions

@@ -13,7 +13,7 @@ import torch
 from tokenizers import Tokenizer
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedConfig, PreTrainedModel
 
-from config.settings import EngineSettings
+from config.sections import EngineSettings
 from workers.engine.engine import ModelError
 from workers.engine.local import int8
 from workers.engine.local.chat import ChatFormat

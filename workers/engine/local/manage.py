@@ -17,7 +17,8 @@ from typing import Any
 
 from transformers import AutoConfig, AutoTokenizer
 
-from config.settings import Settings, load_settings
+from config.loading import load_settings
+from config.settings import Settings
 from workers.engine.engine import ChatTurn, GenerationRequest, ModelError
 from workers.engine.local import gguf, smollm2
 from workers.engine.local.loading import choose_device, choose_dtype

@@ -13,7 +13,9 @@ from pathlib import Path
 import torch
 from transformers import AutoConfig
 
-from config.settings import EngineSettings, Settings, load_settings
+from config.loading import load_settings
+from config.sections import EngineSettings
+from config.settings import Settings
 from contract.finding import Finding
 from workers.engine.engine import ModelError
 from workers.engine.local import gguf, smollm2

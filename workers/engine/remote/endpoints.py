@@ -12,7 +12,7 @@ from aiolimiter import AsyncLimiter
 from openai import AsyncOpenAI, AsyncStream
 from openai.types.chat import ChatCompletionChunk
 
-from config.settings import EngineSettings
+from config.sections import EngineSettings
 from workers.engine.engine import FinishReason
 from workers.engine.remote.answer import RemoteAnswer, without_marks
 from workers.engine.remote.fault import BrokenStreamError, Fault, RefusedError, RemoteError, fault_of_error

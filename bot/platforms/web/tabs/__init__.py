@@ -22,7 +22,8 @@ from bot.platforms.web.look import Look, Reader
 from bot.platforms.web.tabs.kb_command import KbCommand
 from bot.platforms.web.tabs.sight import Sight
 from bot.platforms.web.words import LANGUAGES
-from config.settings import Settings, tell_libraries
+from config.environment import tell_libraries
+from config.settings import Settings
 
 OPERATORS, KNOWLEDGE = "operators", "knowledge"
 LOOK_AGAIN_S = 1

@@ -18,7 +18,8 @@ from typing import Any
 
 import structlog
 
-from config.settings import CHECKOUT, Settings, environment
+from config.environment import CHECKOUT, environment_with
+from config.settings import Settings
 
 STOP_WITHIN_S = 5.0
 MAX_LINE_BYTES = 64 * 2**20
@@ -98,7 +99,7 @@ class KbCommand:
             stdout=PIPE,
             stderr=PIPE,
             cwd=folder,
-            env=environment(FENNEL_HOME=str(self._settings.home)),
+            env=environment_with(FENNEL_HOME=str(self._settings.home)),
             limit=MAX_LINE_BYTES,
         )
         assert process.stdout is not None  # noqa: S101 -- it was asked for

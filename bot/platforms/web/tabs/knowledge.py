@@ -12,7 +12,8 @@ from bot.platforms.web.tabs.frames import frame
 from bot.platforms.web.tabs.kb_command import KbCommand, Result, Step
 from bot.platforms.web.tabs.uploads import DOCUMENTS, QUESTIONS, UploadError, place_documents, remove_sent, safe_name
 from bot.platforms.web.words import words_of
-from config.settings import CHECKOUT, Settings
+from config.environment import CHECKOUT
+from config.settings import Settings
 
 if TYPE_CHECKING:
     from gradio import Blocks

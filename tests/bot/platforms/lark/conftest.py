@@ -12,7 +12,8 @@ from bot.chat_event import ChatEvent
 from bot.chat_message import ChatMessage
 from bot.platforms.lark import LarkPlatform
 from bot.platforms.lark.link import LinkTimes
-from config.settings import LarkSettings, load_settings
+from config.loading import load_settings
+from config.platform_sections import LarkSettings
 from tests.fakes.lark import FakeLark, Rules
 
 QUICK = LinkTimes(

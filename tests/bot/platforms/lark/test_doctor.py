@@ -9,7 +9,7 @@ import pytest
 
 from bot.platforms.lark import doctor
 from bot.platforms.lark.api import LarkApi
-from config.settings import load_settings
+from config.loading import load_settings
 from contract.finding import Finding
 from tests.bot.platforms.lark.conftest import lark_settings
 from tests.fakes.lark import FakeLark

@@ -16,7 +16,7 @@ from bot.chat_message import ChatMessage
 from bot.platform import LinkDeadError, PlatformError
 from bot.platforms.lark import LarkPlatform, create
 from bot.platforms.lark.webhook import ForgedError, Seal
-from config.settings import load_settings
+from config.loading import load_settings
 from tests.bot.platforms.lark.conftest import Heard, MakePlatform, eventually, lark_settings
 from tests.fakes.lark import FakeLark
 from tests.fakes.lark.webhook import encrypt, signature

@@ -20,7 +20,8 @@ from bot.platform import LinkDeadError, LinkTakenError, NotConfiguredError
 from bot.platforms.wecom import create, metrics
 from bot.platforms.wecom.sentences import TEXT_ONLY, WELCOME
 from bot.registry import create_platform
-from config.settings import Settings, environment
+from config.environment import environment_with
+from config.settings import Settings
 from contract import names
 from tests.bot.answering import answering, take
 from tests.bot.conftest import MakeSettings, running_bot, until
@@ -49,7 +50,7 @@ async def until_the_bot_ends(fake: FakeWeCom, settings: Settings, act: str) -> N
 def bot_environment(fake: FakeWeCom, valkey: ValkeyServer, home: Path) -> dict[str, str]:
     """What a bot in a process of its own has to know."""
     urls = {name: value for name, value in fake.urls().items() if name.startswith("FENNEL_WECOM__")}
-    return environment(**urls, FENNEL_REDIS__URL=valkey.url, FENNEL_HOME=str(home))
+    return environment_with(**urls, FENNEL_REDIS__URL=valkey.url, FENNEL_HOME=str(home))
 
 
 @contextlib.asynccontextmanager

@@ -18,7 +18,7 @@ from bot.platforms.weixin.api import ILinkApi, trusted
 from bot.platforms.weixin.platform import Weixin
 from bot.platforms.weixin.session import Session, SessionFile
 from bot.registry import create_platform
-from config.settings import environment
+from config.environment import environment_with
 from tests.bot.answering import answering
 from tests.bot.conftest import MakeSettings, running_bot
 from tests.bot.platforms.weixin.conftest import (
@@ -231,7 +231,7 @@ async def test_a_login_that_is_over_ends_the_bot_with_a_sentence(
 
 async def test_from_the_command_line(fake: FakeWeCom, valkey: ValkeyServer, tmp_path: Path) -> None:
     """`python -m bot weixin` in a terminal draws the code, answers, and ends with 1 and a sentence when logged out."""
-    env = environment(
+    env = environment_with(
         FENNEL_WEIXIN__ENABLED="true",
         FENNEL_WEIXIN__BASE_URL=fake.url,
         FENNEL_REDIS__URL=valkey.url,

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from config.settings import Settings, load_settings
+from config.loading import load_settings
+from config.settings import Settings
 from tests.workers.engine.local.makers import quiet
 from tests.workers.engine.tiny_models import make_gguf, make_model
 from workers.engine.engine import ModelError
