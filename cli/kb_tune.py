@@ -129,11 +129,17 @@ def _measured(base: str, examples: Examples) -> tuple[Measured, Truth, TeamTrain
 
 
 def _evaluated(training: TeamTraining, measured: Measured, answered: Truth, precision: float) -> Evaluation:
-    from workers.gates.evaluation import STEPS, evaluate
+    from workers.gates.evaluation import evaluate
 
     with progress_bar() as progress:
-        task = progress.add_task("Learning and judging", total=STEPS)
-        return evaluate(training, measured, answered, precision, lambda: progress.update(task, advance=1))
+        task = progress.add_task("Learning and judging", total=None)
+        return evaluate(
+            training,
+            measured,
+            answered,
+            precision,
+            lambda done, whole: progress.update(task, completed=done, total=whole),
+        )
 
 
 def _write(

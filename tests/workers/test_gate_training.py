@@ -10,7 +10,6 @@ import pytest
 from config.environment import CHECKOUT
 from tests.workers.gates import embedder
 from tests.workers.passages import ShelfRetriever, passage
-from workers.gates import training as learning
 from workers.gates.curve import Curve, auc, confusion
 from workers.gates.evaluation import evaluate
 from workers.gates.learned import wording_embedder
@@ -76,12 +75,12 @@ def test_the_evaluation_holds_questions_back(
     training: TeamTraining, measured: Measured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Labels that mean nothing are worth nothing on questions held back, however well they were learned by heart."""
-    monkeypatch.setattr(learning, "TEAM_SETTINGS", learning.TEAM_SETTINGS[1:5:3])
+    monkeypatch.setattr(training, "settings", training.settings[1:5:3])
     chance = np.random.default_rng(3).permutation(ANSWERED)
-    steps: list[int] = []
-    found = evaluate(training, measured, chance, 0.9, lambda: steps.append(1))
+    steps: list[tuple[int, int]] = []
+    found = evaluate(training, measured, chance, 0.9, lambda *step: steps.append(step))
     assert 0.3 < found.rows["tuned"].auc < 0.7
-    assert steps
+    assert steps == [(done, len(steps)) for done in range(1, len(steps) + 1)]
     honest = evaluate(training, measured, ANSWERED, 0.9)
     assert honest.rows["tuned"].auc > 0.75
     assert honest.rows["tuned"].auc > honest.rows["length alone"].auc

@@ -6,6 +6,7 @@ what the earlier ones taught, as it will be in use. Baselines stand beside it: o
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -13,15 +14,13 @@ import numpy as np
 
 from workers.gates.curve import Curve, Truth, auc
 from workers.gates.measuring import Measured, Places
-from workers.gates.training import TEAM_SETTINGS, TeamSetting, TeamTraining
+from workers.gates.training import TeamSetting, TeamTraining
 from workers.gates.wording import Numbers
 
-SPLITS = 5
+_SPLITS = 5
 _JUDGED_SHARE = 0.3
 _SEED = 11
 _BASELINES = {"cosine alone": "dense", "words alone": "coverage", "length alone": "length"}
-STEPS = len(TEAM_SETTINGS) * (SPLITS + 2)
-"""How often `advance` is called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +59,19 @@ def evaluate(
     measured: Measured,
     answered: Truth,
     precision: float,
-    advance: Callable[[], None] = lambda: None,
+    on_step: Callable[[int, int], None] = lambda *_: None,
 ) -> Evaluation:
-    """Judge what these questions teach, and choose how much they may. `advance` is called `STEPS` times."""
+    """Judge what these questions teach, and choose how much they may; `on_step(done, whole)` is told how far it is."""
     baselines = {"as shipped": training.shipped_logits}
     baselines |= {name: measured.column(column) for name, column in _BASELINES.items()}
     found: dict[str, list[tuple[float, float, float]]] = {name: [] for name in ("tuned", *baselines)}
-    splits = [_random_split(answered, _SEED + number) for number in range(SPLITS)]
-    for taught, judged in [*splits, _forward_split(answered)]:
+    splits = [*(_random_split(answered, _SEED + number) for number in range(_SPLITS)), _forward_split(answered)]
+    steps, whole = itertools.count(1), len(training.settings) * (len(splits) + 1)
+
+    def advance() -> None:
+        on_step(next(steps), whole)
+
+    for taught, judged in splits:
         setting = training.choose(taught, answered[taught], advance)
         tuned = training.judge(training.fit(taught, answered[taught], setting), judged)
         for name, scores in (("tuned", tuned), *((name, scores[judged]) for name, scores in baselines.items())):

@@ -129,9 +129,10 @@ class _Blocks:
 
 
 class TeamTraining:
-    """Learns a team's model from its questions. `setting` is chosen by cross-validation unless it is given."""
+    """Learns a team's model from its questions. `settings`: what `choose` chooses among."""
 
     def __init__(self, shipped: GateModel, measured: Measured) -> None:
+        self.settings = TEAM_SETTINGS
         self._shipped = replace(shipped, team=None)
         inputs = shipped.standardised(_raw_inputs(shipped, measured))
         # A question that found nothing is refused without a model.
@@ -153,10 +154,10 @@ class TeamTraining:
             kept = next(cut.split(np.zeros(len(places)), answered))[0]
             places, answered = places[kept], answered[kept]
         losses = []
-        for setting in TEAM_SETTINGS:
+        for setting in self.settings:
             losses.append(_log_loss(self.held_out(places, answered, setting), answered))
             advance()
-        return TEAM_SETTINGS[int(np.argmin(losses))]
+        return self.settings[int(np.argmin(losses))]
 
     def held_out(self, places: Places, answered: Truth, setting: TeamSetting) -> Numbers:
         """The logit of each question, by what the others in `FOLDS` folds taught."""
