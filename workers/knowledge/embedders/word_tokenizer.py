@@ -1,7 +1,7 @@
 """A tokenizer that cuts a text word by word and keeps what it made of each, as most words come again.
 
-It says the same as the tokenizer that it asks: no piece of the vocabulary goes across a space, so the best cut of a text
-is the best cuts of its words. The package's own goes through every character in Python, which took a tenth of an
+It says the same as the tokenizer that it asks: no piece of the vocabulary goes across a space, so the best cut of a
+text is the best cuts of its words. The package's own goes through every character in Python, which took a tenth of an
 embedding, and in that time no other thread could work.
 """
 
