@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import sys
 import threading
+import time
 from collections.abc import Sequence
 
 import redis
@@ -42,9 +43,13 @@ class PromptPipeline:
     def answer(self, question: Question, turns: Sequence[Turn], generate: Generate, publish: Publish) -> PlainAnswer:
         """Answer with what the engine makes."""
         generation = generate(request_of(question.id, question.text, self._new_tokens))
+        first_text_at_s = None
         while not generation.wait(self._interval_s):
-            publish(generation.text())
-        return PlainAnswer(generation.result(), first_text_at_s=generation.first_text_at_s)
+            text = generation.text()
+            publish(text)
+            if text and first_text_at_s is None:
+                first_text_at_s = time.monotonic()
+        return PlainAnswer(generation.result(), first_text_at_s=first_text_at_s)
 
 
 def main(url: str) -> None:

@@ -105,7 +105,6 @@ def test_the_setting_of_the_page_names_an_engine(tmp_path: Path) -> None:
     assert said.strip() == "FENNEL_ENGINE__KIND=workers.engine.engines.quote:QuoteEngine"
     supervisor.start()
     try:
-        assert supervisor.wait_ready(60.0)
         generation = supervisor.submit(request("Yes."))
         assert generation.wait(60.0)
         assert generation.result() == "Yes."

@@ -80,9 +80,7 @@ class ScriptedPipeline:
 
 def scripted_submit(request: GenerationRequest) -> Generation:
     """An engine whose generations are ended by the pipeline, or cancelled."""
-    generation = Generation(
-        request.id, cancel=lambda _: generation.feed(GenerationEvent(request.id, finish="cancelled"))
-    )
+    generation = Generation(request.id, lambda: generation.feed(GenerationEvent(request.id, finish="cancelled")))
     return generation
 
 

@@ -44,7 +44,7 @@ class EngineThread:
 
     def submit(self, request: GenerationRequest) -> Generation:
         """Give a request to the engine."""
-        generation = Generation(request.id, self._cancel)
+        generation = Generation(request.id, lambda: self._cancel(request.id))
         with self._lock:
             self.requests.append(request)
             self._generations[request.id] = generation
@@ -271,7 +271,7 @@ def test_an_engine_that_fails_fails_the_question(settings: Settings, run: Run) -
     asked = Asked(settings, run(EchoEngine(settings.engine, Path(), 4)))
 
     def fail(request: GenerationRequest) -> Generation:
-        generation = Generation(request.id, lambda _: None)
+        generation = Generation(request.id, lambda: None)
         generation.fail(EngineError("the engine is gone"))
         return generation
 

@@ -1,6 +1,6 @@
 """The engine: what answers a prompt with text, many prompts at a time.
 
-An engine lives in the engine process alone (`workers/engine/process.py`), which calls `step()` in a loop.
+An engine lives in the engine process alone (`workers/engine/loop.py` there), which calls `step()` again and again.
 The implementations stand in `workers/engine/engines/`.
 """
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 
 from workers.engine.engine import EngineError, FinishReason, GenerationEvent
@@ -28,15 +27,13 @@ class Generation:
     a wake-up for each of their tokens would cost the worker more than everything else it does.
     """
 
-    def __init__(self, request_id: str, cancel: Callable[[str], None]) -> None:
+    def __init__(self, request_id: str, cancel: Callable[[], None]) -> None:
         self.id = request_id
         self.prompt_tokens = 0
         self.new_tokens = 0
-        self.first_text_at_s: float | None = None  # monotonic
         self._cancel = cancel
         self._pieces: list[str] = []
         self._lock = threading.Lock()
-        self._first_text = threading.Event()
         self._done = threading.Event()
         self._finish: FinishReason | None = None
         self._error: EngineError | None = None
@@ -50,8 +47,6 @@ class Generation:
                 return
             if event.text:
                 self._pieces.append(event.text)
-                if self.first_text_at_s is None:
-                    self.first_text_at_s = time.monotonic()
             self.prompt_tokens = event.prompt_tokens or self.prompt_tokens
             self.new_tokens = event.new_tokens or self.new_tokens
             self._finish = event.finish
@@ -61,10 +56,7 @@ class Generation:
                 self._error = PromptTooLongError(event.error)
             elif event.finish == "cancelled":
                 self._error = GenerationCancelledError("the answer was stopped")
-        if event.text:
-            self._first_text.set()
         if event.finish is not None:
-            self._first_text.set()
             self._done.set()
 
     def fail(self, error: EngineError) -> None:
@@ -73,22 +65,17 @@ class Generation:
             if self._finish is not None:
                 return
             self._finish, self._error = "error", error
-        self._first_text.set()
         self._done.set()
 
     # --- the side that waits
 
     def cancel(self) -> None:
         """Ask the engine to give it up; it ends as cancelled at the next step."""
-        self._cancel(self.id)
+        self._cancel()
 
     def wait(self, timeout_s: float) -> bool:
         """Wait until it has ended; True when it has."""
         return self._done.wait(timeout_s)
-
-    def wait_for_text(self, timeout_s: float) -> bool:
-        """Wait for the first text or the end; True when there is either."""
-        return self._first_text.wait(timeout_s)
 
     def text(self) -> str:
         """All text so far."""

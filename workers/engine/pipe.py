@@ -18,9 +18,8 @@ HEARTBEAT_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class EngineSpec:
-    """Which engine the process builds: `factory` is "module:name", called with (settings, models_folder, slots)."""
+    """What the engine of the process is built with: `settings.kind` says which one, `slots` answers grow at once."""
 
-    factory: str
     settings: EngineSettings
     models_folder: Path
     slots: int

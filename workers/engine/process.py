@@ -1,154 +1,151 @@
-"""The engine process: loads the model, then steps the engine and sends one report a step.
-
-Started by `multiprocessing.get_context("spawn")` and by nothing else; torch is imported here for the first time.
-It lives no longer than its worker: the kernel kills it when the thread that started it ends, and it ends by itself
-when the pipe of commands does. It ignores SIGINT and SIGTERM, which a terminal or supervisord sends to the whole
-group, because the worker decides when its engine stops.
-"""
+"""One engine process as its worker sees it: started by spawn, spoken to through pipes, ended by SIGKILL."""
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import faulthandler
-import importlib
-import logging
+import multiprocessing
 import os
-import queue
 import signal
-import sys
 import threading
 import time
-import traceback
+from collections import deque
+from collections.abc import Callable
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
-from typing import NoReturn
 
-from workers.engine.engine import Engine, EngineError, ModelError
-from workers.engine.guard import refuse_initialised_cuda
-from workers.engine.pipe import (
-    HEARTBEAT_S,
-    Cancel,
-    Command,
-    EngineSpec,
-    LoadFailed,
-    LoadProgress,
-    Ready,
-    Report,
-    Stepped,
-    Submit,
-)
+from workers.engine import loop
+from workers.engine.pipe import Command, EngineSpec, Report
 
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
-EXIT_LOAD_FAILED = 3
-EXIT_PARENT_GONE = 4
-EXIT_ENGINE_FAILED = 5
+LAST_WORDS_LINES = 50
+CLOSE_TIMEOUT_S = 2.0
 
 
-def run(spec: EngineSpec, commands: Connection, reports: Connection, stderr: Connection, parent_pid: int) -> None:
-    """The whole life of the engine process; never returns normally, but exits with one of the codes above or 0."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-    os.dup2(stderr.fileno(), 2)
-    faulthandler.enable()
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    _die_with_parent(parent_pid)
-    inbox: queue.SimpleQueue[Command] = queue.SimpleQueue()
-    threading.Thread(target=_read_commands, args=(commands, inbox), daemon=True, name="commands").start()
-    engine = _load(spec, reports)
-    if engine is None:
-        _leave(EXIT_LOAD_FAILED)
-    try:
-        _serve(engine, inbox, reports)
-    except (BrokenPipeError, ConnectionResetError):
-        _leave(EXIT_PARENT_GONE)
-    except BaseException:  # whatever it was, the worker is to see it as the last words of this process
-        traceback.print_exc()
-        _leave(EXIT_ENGINE_FAILED)
-    engine.close()
-    _leave(0)
+class EngineProcess:
+    """A started engine process. Build it in a thread that outlives it: the kernel kills it with that thread.
 
+    `on_report` is called in the thread that reads the pipe, with each report in order; `on_stderr` in another one,
+    with each line that the process writes to its stderr.
+    """
 
-def _die_with_parent(parent_pid: int) -> None:
-    """Have the kernel kill this process with its parent. Linux only; elsewhere the pipe's end does it alone."""
-    if sys.platform == "linux":
-        libc = ctypes.CDLL(None, use_errno=True)
-        if libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
-            raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
-    if os.getppid() != parent_pid:  # it died before the call
-        _leave(EXIT_PARENT_GONE)
-
-
-def _leave(code: int) -> NoReturn:
-    """End now, without waiting for threads of libraries or for their exit handlers, which may hang."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
-
-
-def _read_commands(commands: Connection, inbox: queue.SimpleQueue[Command]) -> None:
-    """Take commands off the pipe even during a long step, so that the worker never waits to write one."""
-    while True:
+    def __init__(self, spec: EngineSpec, on_report: Callable[[Report], None], on_stderr: Callable[[str], None]) -> None:
+        # A context of our own: the global start method belongs to the program, and is never set.
+        context = multiprocessing.get_context("spawn")
+        self._on_report = on_report
+        self._on_stderr = on_stderr
+        self._stderr_lines: deque[str] = deque(maxlen=LAST_WORDS_LINES)
+        self._send_lock = threading.Lock()
+        self.last_report_at_s = time.monotonic()
+        command_reader, self._commands = context.Pipe(duplex=False)
+        self._reports, report_writer = context.Pipe(duplex=False)
+        self._stderr, stderr_writer = context.Pipe(duplex=False)
+        theirs = (command_reader, report_writer, stderr_writer)
+        self._process = context.Process(
+            target=loop.run, args=(spec, *theirs, os.getpid()), name="fennel-engine", daemon=False
+        )
         try:
-            command = commands.recv()
-        except (EOFError, OSError):
-            _leave(EXIT_PARENT_GONE)
-        inbox.put(command)
+            self._start_unsignalled()
+        finally:
+            for end in theirs:  # kept open here, they would never come to an end
+                end.close()
+        self._threads = [
+            threading.Thread(target=self._read_reports, daemon=True, name="engine-reports"),
+            threading.Thread(target=self._read_stderr, daemon=True, name="engine-stderr"),
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def _start_unsignalled(self) -> None:
+        """Start it with SIGINT and SIGTERM blocked, so that Ctrl-C cannot kill it before it ignores them."""
+        resource_tracker.ensure_running()  # it unblocks both when it is started, which start() would do
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+        try:
+            self._process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        assert self._process.pid is not None  # noqa: S101 -- it has been started
+        return self._process.pid
+
+    @property
+    def sentinel(self) -> int:
+        """Readable once it has ended; for `multiprocessing.connection.wait`."""
+        return self._process.sentinel
+
+    def send(self, command: Command) -> None:
+        """Send a command. One that comes too late for a process that has just ended goes nowhere, silently."""
+        try:
+            with self._send_lock:
+                self._commands.send(command)
+        except OSError:  # broken or closed: whoever watches the process sees its end and acts on it
+            return
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait until it has ended; True when it has."""
+        self._process.join(timeout_s)
+        return self._process.exitcode is not None
+
+    def kill(self) -> None:
+        """End it, in whatever state it is, and take in all that it had still reported."""
+        self._process.kill()
+        self._process.join()
+        for thread in self._threads:
+            thread.join(CLOSE_TIMEOUT_S)
+        with self._send_lock:
+            self._commands.close()
+
+    def epitaph(self) -> str:
+        """How an ended process ended, with its last words: one sentence without a full stop."""
+        code = self._process.exitcode
+        if code is None:
+            return "the engine process is running"
+        if code < 0:
+            hint = ", perhaps because the machine ran out of memory" if code == -signal.SIGKILL else ""
+            how = f"the engine process was killed by {_signal_name(-code)}{hint}"
+        else:
+            how = f"the engine process ended with exit code {code}"
+        words = self._last_words()
+        return f"{how}; its last words: {words}" if words else how
+
+    def _last_words(self) -> str:
+        lines = [line.strip() for line in self._stderr_lines if line.strip()]
+        fatal = [line for line in lines if line.startswith("Fatal Python error")]
+        return (fatal or lines or [""])[-1]
+
+    def _read_reports(self) -> None:
+        with self._reports:
+            while (report := _receive(self._reports)) is not None:
+                self.last_report_at_s = time.monotonic()
+                self._on_report(report)
+
+    def _read_stderr(self) -> None:
+        """Pass on what the process writes to its stderr, and keep its last lines."""
+        rest = b""
+        with self._stderr:
+            while chunk := os.read(self._stderr.fileno(), 65_536):
+                *lines, rest = (rest + chunk).split(b"\n")
+                self._take_lines(lines)
+        self._take_lines([rest] if rest else [])
+
+    def _take_lines(self, lines: list[bytes]) -> None:
+        for line in lines:
+            text = line.decode("utf-8", "replace").rstrip("\r")
+            self._stderr_lines.append(text)
+            self._on_stderr(text)
 
 
-def _load(spec: EngineSpec, reports: Connection) -> Engine | None:
-    """Build and load the engine, reporting on it; None where that failed, which has been reported too."""
-
-    def send(report: Report) -> None:
-        with contextlib.suppress(BrokenPipeError):  # the thread that reads commands ends the process
-            reports.send(report)
-
-    started_at_s = time.monotonic()
+def _receive(reports: Connection) -> Report | None:
+    """The next report; None when no more can come."""
     try:
-        refuse_initialised_cuda("the engine process")
-        module, _, name = spec.factory.partition(":")
-        engine: Engine = getattr(importlib.import_module(module), name)(spec.settings, spec.models_folder, spec.slots)
-        engine.load(lambda what, share: send(LoadProgress(what, share)))
-    except (ModelError, EngineError) as error:
-        send(LoadFailed(str(error), model_fault=isinstance(error, ModelError)))
+        report: Report = reports.recv()
+    except (EOFError, OSError):
         return None
-    except Exception as error:
-        traceback.print_exc()
-        send(LoadFailed(f"the engine could not start: {type(error).__name__}: {error}", model_fault=False))
-        return None
-    send(Ready(time.monotonic() - started_at_s, engine.about))
-    return engine
+    return report
 
 
-def _serve(engine: Engine, inbox: queue.SimpleQueue[Command], reports: Connection) -> None:
-    """Step the engine until told to stop; blocks while there is nothing to do."""
-    measured_at_s = float("-inf")
-    while True:
-        wait_s = 0.0 if engine.busy else HEARTBEAT_S
-        for command in _drain(inbox, wait_s):
-            if isinstance(command, Submit):
-                engine.add(command.request)
-            elif isinstance(command, Cancel):
-                engine.cancel(command.request_id)
-            else:
-                return
-        events, memory_bytes = tuple(engine.step()), None
-        if time.monotonic() - measured_at_s >= HEARTBEAT_S:
-            measured_at_s, memory_bytes = time.monotonic(), _gpu_memory_bytes()
-        reports.send(Stepped(events, memory_bytes))
-
-
-def _gpu_memory_bytes() -> int:
-    """What torch holds on the GPU for us; 0 without one."""
-    torch = sys.modules.get("torch")
-    return int(torch.cuda.memory_reserved()) if torch is not None and torch.cuda.is_initialized() else 0
-
-
-def _drain(inbox: queue.SimpleQueue[Command], wait_s: float) -> list[Command]:
-    """All commands that are there, waiting up to `wait_s` for the first."""
-    taken: list[Command] = []
+def _signal_name(number: int) -> str:
     try:
-        taken.append(inbox.get(timeout=wait_s) if wait_s else inbox.get_nowait())
-        while True:
-            taken.append(inbox.get_nowait())
-    except queue.Empty:
-        return taken
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

@@ -6,6 +6,7 @@ again.
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
 import threading
 import time
@@ -15,7 +16,6 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from workers.engine import model_process
 from workers.knowledge.document import KnowledgeError
 
 _LOAD_TIMEOUT_S = 900.0
@@ -81,7 +81,7 @@ class ModelProcess:
         self._end()
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=model_process.run, args=(*self._spec, theirs), daemon=True)
+        self._process = context.Process(target=_serve, args=(*self._spec, theirs), daemon=True)
         self._process.start()
         theirs.close()
         self._about = self._answer(self._pipe, _LOAD_TIMEOUT_S)
@@ -107,3 +107,8 @@ class ModelProcess:
             self._process.kill()
             self._process.join()
         self._pipe = self._process = None
+
+
+def _serve(module: str, arguments: tuple[object, ...], pipe: Connection) -> None:
+    """The whole life of the process. The module's name is a string, as this file's importers stay free of torch."""
+    importlib.import_module(f"workers.engine.local.{module}").serve(*arguments, pipe)

@@ -42,7 +42,9 @@ class EchoWorker:
             update={
                 "home": home,
                 "worker": settings.worker.model_copy(update={"partial_interval_s": 0.05, "max_in_flight": SLOTS}),
-                "engine": settings.engine.model_copy(update={"kind": "echo", "model": "echo", "max_new_tokens": 500}),
+                "engine": settings.engine.model_copy(
+                    update={"kind": PACED_ECHO, "model": "echo", "max_new_tokens": 500}
+                ),
             }
         )
         self._server = ValkeyServer()
@@ -59,7 +61,6 @@ class EchoWorker:
             settings.engine,
             settings.models_folder,
             slots=SLOTS,
-            factory=PACED_ECHO,
             registry=CollectorRegistry(),
         )
         pipeline = Pipeline(ShelfRetriever(PAGES), shipped_gate(), settings)

@@ -1,5 +1,6 @@
 """What the engine's tests share."""
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -8,10 +9,32 @@ import pytest
 
 from config.sections import EngineSettings
 from tests.workers.engine.transformers_server import TransformersServer
+from workers.engine import restarts
 from workers.engine.engine import ChatTurn, GenerationRequest
+from workers.engine.generation import Generation
 from workers.engine.supervisor import EngineSupervisor
 
 MakeSupervisor = Callable[..., EngineSupervisor]
+_LOOK_EVERY_S = 0.005
+_READY_WITHIN_S = 60.0
+_TEXT_WITHIN_S = 10.0
+
+
+def wait_ready(supervisor: EngineSupervisor) -> None:
+    """Wait until the engine takes requests; fails where it does not in time."""
+    _wait(lambda: supervisor.ready, _READY_WITHIN_S)
+
+
+def wait_for_text(generation: Generation) -> None:
+    """Wait for the first text of an answer; fails where none comes in time."""
+    _wait(lambda: bool(generation.text()), _TEXT_WITHIN_S)
+
+
+def _wait(is_so: Callable[[], bool], timeout_s: float) -> None:
+    ends_at_s = time.monotonic() + timeout_s
+    while not is_so():
+        assert time.monotonic() < ends_at_s, f"not within {timeout_s:g} s"
+        time.sleep(_LOOK_EVERY_S)
 
 
 def engine_settings(**changes: object) -> EngineSettings:
@@ -58,16 +81,15 @@ def transformers_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tr
 
 
 @pytest.fixture
-def make_supervisor(tmp_path: Path) -> Iterator[MakeSupervisor]:
-    """Builds supervisors with a models folder of their own, and stops them after the test."""
+def make_supervisor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeSupervisor]:
+    """Builds supervisors with a models folder of their own and short pauses, and stops them after the test."""
+    monkeypatch.setattr(restarts, "FIRST_PAUSE_S", 0.05)
     made: list[EngineSupervisor] = []
 
-    def make(factory: str | None = None, *, slots: int = 8, **more: Any) -> EngineSupervisor:
+    def make(engine: str | None = None, *, slots: int = 8, **more: Any) -> EngineSupervisor:
         own = {key: more.pop(key) for key in list(more) if key.startswith(("on_", "registry"))}
-        named = f"tests.workers.engine.engines_for_tests:{factory}" if factory else None
-        supervisor = EngineSupervisor(
-            engine_settings(**more), tmp_path, slots=slots, factory=named, backoff_s=0.05, **own
-        )
+        kind = {"kind": f"tests.workers.engine.engines_for_tests:{engine}"} if engine else {}
+        supervisor = EngineSupervisor(engine_settings(**kind, **more), tmp_path, slots=slots, **own)
         made.append(supervisor)
         return supervisor
 

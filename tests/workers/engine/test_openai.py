@@ -353,7 +353,7 @@ def test_settings_without_a_server(kind: str) -> None:
 def test_needs_no_torch() -> None:
     """Building the engine imports neither torch nor anything else of what runs a model here."""
     code = (
-        "import sys, workers.engine.engines.openai, workers.engine.engines.hybrid, workers.engine.process;"
+        "import sys, workers.engine.engines.openai, workers.engine.engines.hybrid, workers.engine.loop;"
         "print([name for name in ('torch', 'transformers', 'tokenizers', 'numpy') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=CHECKOUT, capture_output=True, text=True, check=True)

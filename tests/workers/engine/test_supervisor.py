@@ -13,7 +13,7 @@ import psutil
 import pytest
 from prometheus_client import CollectorRegistry
 
-from tests.workers.engine.conftest import MakeSupervisor, request
+from tests.workers.engine.conftest import MakeSupervisor, request, wait_for_text, wait_ready
 from tests.workers.engine.tiny_models import make_model
 from workers.engine.engine import EngineError, ModelError
 from workers.engine.generation import EngineDiedError, GenerationCancelledError
@@ -74,10 +74,10 @@ def test_shows_what_runs_and_what_waits(make_supervisor: MakeSupervisor) -> None
     supervisor.start()
     generations = [supervisor.submit(request(LONG)) for _ in range(5)]
     for generation in generations[:2]:
-        assert generation.wait_for_text(10)
+        wait_for_text(generation)
     assert registry.get_sample_value("fennel_engine_running") == 2
     assert registry.get_sample_value("fennel_engine_waiting") == 3
-    assert supervisor.in_flight == 5
+    assert supervisor.usage.in_flight == 5
     for generation in generations:
         generation.cancel()
     for generation in generations:
@@ -91,7 +91,7 @@ def test_cancels_one_and_no_other(make_supervisor: MakeSupervisor) -> None:
     supervisor = make_supervisor("slow_echo")
     supervisor.start()
     cancelled, other = supervisor.submit(request(LONG)), supervisor.submit(request("one two three four"))
-    assert cancelled.wait_for_text(10)
+    wait_for_text(cancelled)
     cancelled.cancel()
     assert cancelled.wait(10)
     with pytest.raises(GenerationCancelledError):
@@ -123,14 +123,14 @@ def test_a_dead_engine_is_replaced(make_supervisor: MakeSupervisor, tmp_path: Pa
     supervisor = make_supervisor("FailingEngine", registry=registry, on_down=downs.append)
     supervisor.start()
     growing = supervisor.submit(request(LONG))
-    assert growing.wait_for_text(10)
+    wait_for_text(growing)
     died_at_s = time.monotonic()
     supervisor.submit(request(order))
     assert growing.wait(NOTICED_WITHIN_S)
     assert time.monotonic() - died_at_s < NOTICED_WITHIN_S
     with pytest.raises(EngineDiedError, match=said):
         growing.result()
-    assert supervisor.wait_ready(30)
+    wait_ready(supervisor)
     again = supervisor.submit(request("back again"))
     assert again.wait(10)
     assert again.result() == "back again"
@@ -148,10 +148,10 @@ def test_kill_from_outside(make_supervisor: MakeSupervisor) -> None:
     first_pid = supervisor.pid
     assert first_pid is not None
     growing = supervisor.submit(request(LONG))
-    assert growing.wait_for_text(10)
+    wait_for_text(growing)
     os.kill(first_pid, signal.SIGKILL)
     assert growing.wait(NOTICED_WITHIN_S)
-    assert supervisor.wait_ready(30)
+    wait_ready(supervisor)
     assert supervisor.pid != first_pid
     assert not psutil.pid_exists(first_pid)
 
@@ -176,7 +176,7 @@ def test_a_hung_engine_is_replaced(make_supervisor: MakeSupervisor) -> None:
     assert hung.wait(1.5 + NOTICED_WITHIN_S)
     with pytest.raises(EngineDiedError, match=r"no step for 1\.5 s"):
         hung.result()
-    assert supervisor.wait_ready(30)
+    wait_ready(supervisor)
     again = supervisor.submit(request("back"))
     assert again.wait(10)
     assert again.result() == "back"
@@ -198,7 +198,7 @@ def test_gives_up_after_five_failures(make_supervisor: MakeSupervisor, tmp_path:
     supervisor = make_supervisor("FailingEngine", on_give_up=reasons.put)
     supervisor.start()
     for _ in range(5):
-        assert supervisor.wait_ready(30)
+        wait_ready(supervisor)
         assert supervisor.submit(request("die")).wait(NOTICED_WITHIN_S)
     reason = reasons.get(timeout=10)
     assert "5 failures in 10 minutes" in reason
@@ -275,7 +275,7 @@ def test_a_failing_callback_does_not_end_the_supervision(make_supervisor: MakeSu
     supervisor = make_supervisor("FailingEngine", on_ready=fail)
     supervisor.start()
     assert supervisor.submit(request("die")).wait(NOTICED_WITHIN_S)
-    assert supervisor.wait_ready(30)
+    wait_ready(supervisor)
     again = supervisor.submit(request("on"))
     assert again.wait(10)
     assert again.result() == "on"
@@ -287,7 +287,7 @@ def test_stop_ends_the_process_and_its_answers(make_supervisor: MakeSupervisor) 
     supervisor.start()
     pid = supervisor.pid
     growing = supervisor.submit(request(LONG))
-    assert growing.wait_for_text(10)
+    wait_for_text(growing)
     supervisor.stop()
     supervisor.stop()
     with pytest.raises(EngineDiedError, match="stopped"):
