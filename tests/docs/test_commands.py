@@ -9,6 +9,7 @@ import os
 import re
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -25,7 +26,7 @@ from config.loading import load_settings
 from config.settings import DEFAULTS_FILE
 from pages.commands import TARGET
 from tests.cli.stack_home import StackHome, stack_home
-from tests.docs.pages import SHELL, blocks, commands, pages, text_of_docs
+from tests.docs.pages import commands, pages, text_of_docs
 
 BIN = Path(sys.executable).parent
 FOR_EVER_S = 8.0
@@ -88,21 +89,64 @@ def until_stopped(command: str, home: StackHome) -> None:
     assert said
 
 
+def on_a_free_port(command: str, home: StackHome) -> None:
+    """It is run for some seconds; the page's own port may be somebody else's here."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port = one.getsockname()[1]
+    until_stopped(f"FENNEL_WEB__PORT={port} {command}", home)
+
+
+def with_our_makefile(command: str, home: StackHome) -> None:
+    """It is run with our Makefile in the home's folder, for `make venv` would do it to this checkout."""
+    for_real(command.replace("make ", f"make -f {CHECKOUT / 'Makefile'} -o .venv/.installed ", 1), home)
+    assert home.fennel("up", "--wait").returncode == 0
+
+
+def with_backups(command: str, home: StackHome) -> None:
+    """It is run with a folder of the home's in place of `/backups`, and Fennel goes on as the next command wants it."""
+    folder = home.folder / "backups"
+    folder.mkdir(exist_ok=True)
+    if " restore " in command:
+        assert home.fennel("backup", str(folder / "fennel.tar.gz")).returncode == 0
+        assert home.fennel("down").returncode == 0
+    for_real(command.replace("/backups", str(folder)), home)
+    assert home.fennel("up", "--wait").returncode == 0
+
+
+def after_a_first_sync(command: str, home: StackHome) -> None:
+    """It is run; what it follows is a folder here, and on the page a repository of another host."""
+    assert home.fennel("kb", "sync", str(home.folder / "handbook")).returncode == 0
+    for_real(command, home)
+
+
+def with_a_password(command: str, home: StackHome) -> None:
+    """It is run, and given what a person would type."""
+    for_real(f"echo a-long-password | {command}", home)
+
+
+def in_the_checkout(command: str, home: StackHome) -> None:
+    """It is run where a contributor would run it."""
+    del home
+    run = subprocess.run(shlex.split(command.replace("python", sys.executable, 1)), cwd=CHECKOUT, capture_output=True)
+    assert run.returncode == 0, run.stdout.decode()
+
+
 def read_by_make(command: str, home: StackHome) -> None:
-    """Make knows it; what it would do takes too long, or would do it to this checkout."""
+    """Make knows it. It would install into this checkout, run the suite within the suite, or start another stack."""
     del home
     run = subprocess.run(["make", "-n", *shlex.split(command)[1:]], cwd=CHECKOUT, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
 
 
 def read_by_fennel(command: str, home: StackHome) -> None:
-    """The command line takes it; doing it needs a hub, another host, or is tried by tests of its own."""
+    """The command line takes it; it fetches from a host of others, which tests of its own have beside them."""
     del home
     assert_parses(shlex.split(command)[1:])
 
 
 def read_by_its_program(command: str, home: StackHome) -> None:
-    """Its program has these options; the port that it names belongs to the machine of a reader."""
+    """Its program has these options; the port that it opens may be somebody else's here."""
     program, *words = shlex.split(re.sub(r'^\w+="\$\(.*?\)" (\.venv/bin/)?', "", command))
     code, said = shell(f"{program} --help", home)
     assert code == 0
@@ -130,7 +174,7 @@ def compose_has_it(command: str, home: StackHome) -> None:
 
 
 def a_module_is_there(command: str, home: StackHome) -> None:
-    """The module that would run for ever, or for minutes, is there."""
+    """The module is there; another test runs it."""
     del home
     assert find_spec(shlex.split(command)[2])
 
@@ -143,27 +187,36 @@ def others_do_it(command: str, home: StackHome) -> None:
 Way = Callable[[str, StackHome], None]
 # The first pattern that fits says how a command is tried.
 WAYS: list[tuple[str, Way]] = [
-    (r"make \w", read_by_make),
+    (r"make (up|down)$", with_our_makefile),
+    (r"make (venv|demo|test)$", read_by_make),  # downloads; CI runs the other two
     (r"FENNEL_\w+=\S*$", settings_are_taken),
-    (r"(FENNEL_\w+=\S+ )*docker compose ", compose_has_it),
-    (r"fennel (model (pull|check)|backup|restore|restart|up|down|kb sync (https|ssh)://|web )", read_by_fennel),
-    (r"fennel kb sync$", read_by_fennel),  # follows the repository above, which is on another host
+    (r"(FENNEL_\w+=\S+ )*docker compose ", compose_has_it),  # wants Docker
+    (r"fennel (model (pull|check)|kb sync (https|ssh)://)", read_by_fennel),  # gigabytes; a repository of others
+    (r"fennel kb sync$", after_a_first_sync),
+    (r"fennel (backup|restore|down)", with_backups),
+    (r"fennel web password", with_a_password),
     (r"fennel ask ", for_real_or_not_found),
-    (r"fennel kb list; fennel kb show", for_real),
     (r"fennel doctor", a_finding_is_told),
     (r"fennel logs .*--follow", until_stopped),
     (r"fennel ", for_real),
     (r"rq info ", for_real),
-    (r"RQ_DASHBOARD_REDIS_URL=\S+ ", read_by_its_program),
+    (r"RQ_DASHBOARD_REDIS_URL=\S+ ", read_by_its_program),  # wants the port 9181
     (r"\. \.venv/bin/activate$", for_real),
-    (r"python -m (pytest|bot|tests|benchmarks|workers)\b", a_module_is_there),
-    # A reader's own clone, the fake Slack of tests/cli/test_breaks.py, another project's server.
-    (r"(git (clone|pull) |sleep 3; cp |vllm serve )", others_do_it),
+    (r"python -m pytest ", in_the_checkout),
+    (r"python -m bot web$", on_a_free_port),
+    (r"python -m bot letterbox$", a_module_is_there),  # tests/docs/test_adding_a_platform.py runs it
+    (r"python -m bot web --standalone$", a_module_is_there),  # tests/cli/test_standalone.py: wants a stopped stack
+    (r"python -m tests\.fakes\.slack ", a_module_is_there),  # tests/cli/test_breaks.py, with the line below
+    (r"sleep 3; cp ", others_do_it),
+    (r"git (clone|pull) ", others_do_it),  # the address of a reader's own clone
+    (r"vllm serve ", others_do_it),  # another project's server, with four GPUs
 ]
-# Pages whose blocks set up several hosts, as root, with systemd and the network of a reader: the shell reads each block
-# here, and nothing runs it. What they lead to is tried by `make test-hosts`, by code of its own.
+# Its blocks set up several hosts, as root, with systemd. tests/docs/test_scaling.py starts the servers with the files
+# that they write, and `make test-hosts` tries what they lead to.
 READ_ONLY = ("scaling.md",)
-ALL = [(page, command) for page in pages() if page.name not in READ_ONLY for command in commands(page)]
+# A command that several pages show is tried once.
+FIRST = {command: page for page in reversed(pages()) if page.name not in READ_ONLY for command in commands(page)}
+ALL = [(page, command) for command, page in FIRST.items()]
 
 
 @pytest.mark.parametrize(
@@ -177,16 +230,6 @@ def test_a_command_of_a_page_works(page: Path, command: str, home: StackHome) ->
 
     assert way is not None, f"WAYS does not say how {command!r} is tried"
     way(plain, home)
-
-
-def test_what_is_only_read_is_at_least_sound_shell() -> None:
-    """The blocks that set up other hosts are whole programs for a shell."""
-    found = [one for page in pages() if page.name in READ_ONLY for one in blocks(page) if one.language in SHELL]
-
-    assert found
-    for block in found:
-        run = subprocess.run(["bash", "-n"], input=block.body, capture_output=True, text=True)
-        assert run.returncode == 0, f"{block.body}\n{run.stderr}"
 
 
 def test_no_way_is_left_over() -> None:
