@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import ast
-import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from config.environment import CHECKOUT
 from contract.errors import FennelError, error_code_of
-from pages.metrics import PACKAGES
+from pages.sentences import modules, sentences_of
 
 ROOT = FennelError.__name__
 
@@ -30,23 +29,12 @@ class ErrorClass:
 
 
 @cache
-def _nodes() -> list[tuple[Path, ast.ClassDef | ast.Raise]]:
-    """The classes and the raised errors of all programs, with their files; each file is parsed once."""
-    return [
-        (file.relative_to(CHECKOUT), node)
-        for package in PACKAGES
-        for file in sorted((CHECKOUT / package).rglob("*.py"))
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
-        if isinstance(node, ast.ClassDef | ast.Raise)
-    ]
-
-
-@cache
 def error_classes() -> list[ErrorClass]:
     """The root and everything that grows from it, parents first."""
     bases = {
         (node.name, file): node.bases[0].id
-        for file, node in _nodes()
+        for file, module in modules()
+        for node in ast.walk(module)
         if isinstance(node, ast.ClassDef) and node.bases and isinstance(node.bases[0], ast.Name)
     }
     found = [ErrorClass(ROOT, "Exception", Path("contract/errors.py"))]
@@ -60,23 +48,29 @@ def sentences(code: str) -> str:
     names = {one.name for one in error_classes() if one.code == code}
     said = {
         sentence
-        for _, node in _nodes()
-        if isinstance(node, ast.Raise)
-        and isinstance(node.exc, ast.Call)
-        and isinstance(node.exc.func, ast.Name)
-        and node.exc.func.id in names
-        for argument in node.exc.args[:1]
-        if (sentence := _sentence(argument))
+        for called, of_class, call, within in _calls()
+        if called in names or (called == "super().__init__" and of_class in names)
+        for argument in call.args[:1]
+        for sentence in sentences_of(argument, within)
     }
     return "\n".join(f"- `{sentence}`" for sentence in sorted(said)) or "It says what its cause says."
 
 
-def _sentence(argument: ast.expr) -> str:
-    """The argument's own words; empty where it has none."""
-    if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
-        text = argument.value
-    elif isinstance(argument, ast.JoinedStr):
-        text = "".join(str(part.value) if isinstance(part, ast.Constant) else "…" for part in argument.values)
-    else:
-        return ""
-    return re.sub(r"\s+", " ", text).replace("`", "'").strip() if re.search(r"\w\w", text) else ""
+@cache
+def _calls() -> list[tuple[str, str, ast.Call, ast.AST]]:
+    """All that may give an error its sentence: what is called, in which class, the call, the function it stands in.
+
+    An error gets it where it is made, or makes it itself, in its class, out of what it is given.
+    """
+    return [call for _, module in modules() for call in _below(module, module, "")]
+
+
+def _below(node: ast.AST, within: ast.AST, of_class: str) -> Iterator[tuple[str, str, ast.Call, ast.AST]]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Call):
+            if isinstance(child.func, ast.Name):
+                yield child.func.id, of_class, child, within
+            elif isinstance(child.func, ast.Attribute) and child.func.attr == "__init__":
+                yield ast.unparse(child.func), of_class, child, within
+        inner = child if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef) else within
+        yield from _below(child, inner, child.name if isinstance(child, ast.ClassDef) else of_class)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 
+import pytest
 import yaml  # type: ignore[import-untyped]
 
 import contract.errors
@@ -82,3 +83,16 @@ def test_an_alert_that_a_page_names_exists() -> None:
 
     assert named
     assert named - known == set()
+
+
+@pytest.mark.parametrize(
+    ("code", "sentence"),
+    [
+        ("too-many-guesses", "too many wrong passwords: try again in … s"),  # the class makes it
+        ("lock-lost", "another bot has taken this account over"),  # a constant
+        ("stack", "the roll stops at …: … ….*"),  # a function returns it
+    ],
+)
+def test_a_sentence_is_told_wherever_it_is_made(code: str, sentence: str) -> None:
+    """The page has what an error says when its class, a constant or a function makes the sentence, too."""
+    assert re.search(f"- `{sentence}", sections()[code]), sections()[code]
