@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
 
 import click
 import redis
-from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from cli.stack import Program, StackError
+from cli.terminal_bar import TerminalBar
 from config.redis_clients import threads_client, trouble
 from config.settings import Settings
 from health.engine_state import EngineState, read_states
@@ -38,37 +36,24 @@ class Programs(Protocol):
         """The last lines that one printed."""
 
 
-class ReadinessBar:
-    """A progress bar on a terminal, and one line for each new step elsewhere; on stderr."""
+class ReadinessBar(TerminalBar):
+    """A progress bar on a terminal, and one line for each new step elsewhere."""
 
     def __init__(self) -> None:
-        self._console = Console(file=sys.stderr)
-        self._progress = Progress(
+        columns = (
             SpinnerColumn(),
             TextColumn("{task.description}"),
             BarColumn(),
             TextColumn("{task.percentage:>3.0f}%"),
             TimeElapsedColumn(),
-            console=self._console,
-            transient=True,
-            disable=not self._console.is_terminal,
         )
-        self._task = self._progress.add_task("starting", total=1.0)
+        super().__init__(*columns, what="starting", whole=1.0)
         self._shown = ""
-
-    def __enter__(self) -> Self:
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._progress.stop()
 
     def show(self, what: str, share: float) -> None:
         """Tell what is being done, and which share of it is done, 0 to 1."""
-        self._progress.update(self._task, description=what, completed=share)
-        if what != self._shown and not self._console.is_terminal:
+        self.update(what, completed=share)
+        if what != self._shown and not self.console.is_terminal:
             click.echo(f"… {what}", err=True)
         self._shown = what
 

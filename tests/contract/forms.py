@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from bot import feedback, job_fields, lock, overhearing, send_state
+from bot.answer_records import read_record
 from bot.chat_message import ChatMessage
 from bot.platforms.web.posts import Post
 from bot.platforms.wecom import records as wecom
@@ -140,11 +141,11 @@ FORMS: Mapping[str, Form] = {
     ),
     "wecom-answer": Form(
         lambda: asdict(wecom.Record(1_700_000_000.5, True, "kept", "plan", True, 2, 1)),
-        lambda body: asdict(wecom.read_record(json.dumps(body))),
+        lambda body: asdict(read_record(wecom.Record, json.dumps(body))),
     ),
     "weixin-answer": Form(
         lambda: asdict(weixin.Record("plan", 2, 1, True)),
-        lambda body: asdict(weixin.read_record(json.dumps(body))),
+        lambda body: asdict(read_record(weixin.Record, json.dumps(body))),
     ),
     "web-post": Form(
         lambda: json.loads(POST.to_json()),

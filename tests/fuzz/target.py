@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Coroutine, Iterator, Sequence
 from typing import Any
@@ -28,6 +29,22 @@ class Target(ABC):
 
     def close(self) -> None:  # noqa: B027 -- most hold nothing
         """Give back what was opened."""
+
+
+class ObjectTarget(Target):
+    """A target whose reader gets a JSON object, after a library that hands over nothing else."""
+
+    def read(self, data: bytes) -> bool:
+        """False where it is no object."""
+        try:
+            body = json.loads(data)
+        except (ValueError, RecursionError):
+            return False
+        return isinstance(body, dict) and self.take(body)
+
+    @abstractmethod
+    def take(self, body: dict[str, Any]) -> bool:
+        """As `read`, from the object on."""
 
 
 class LoopTarget(Target):

@@ -9,7 +9,7 @@ import pytest
 
 from config.redis_clients import threads_client
 from tests.hosts.certificates import Authority
-from tests.hosts.servers import PASSWORD, RedisHost
+from tests.hosts.servers import PASSWORD, RedisHost, until
 from tests.hosts.stage import LEASE_S, Stage
 
 pytestmark = [pytest.mark.hosts, pytest.mark.timeout(900)]
@@ -53,10 +53,11 @@ def test_a_worker_host_is_cut_off_in_the_middle_of_answers_and_comes_back(stage:
     """What it had in hand is answered by the other one; back again, it answers too; nothing is answered twice."""
     server = stage.redis("redis-b")
     server.start()
-    lost, other = (stage.worker(name, server.settings, answer_s=1.0) for name in ("worker-c", "worker-d"))
+    few = server.settings | {"FENNEL_WORKER__MAX_IN_FLIGHT": "2"}  # so that it has some in hand when it is cut off
+    lost, other = (stage.worker(name, few, answer_s=1.0) for name in ("worker-c", "worker-d"))
     stage.bot("bot-a", server.settings)
     stage.ask(questions)
-    stage.wait_for_ends(questions // 4)
+    until(lambda: answers(stage.log(lost)) > 0)
     lost.cut()
     time.sleep(3 * float(LEASE_S))
     lost.mend()

@@ -7,12 +7,9 @@ as long as the stream is open. So what this process is about to do must outlive 
 from __future__ import annotations
 
 import hashlib
-import json
-from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
-from bot.lock import AccountLock
-from bot.redis_link import patient_client
+from bot.answer_records import AnswerRecords
 from config.redis_address import RedisAddress
 from contract import names
 
@@ -55,49 +52,8 @@ class Record:
         return replace(self, closed=True, in_stream=False, done=0, tries=int(in_doubt))
 
 
-class Records:
-    """The records of one bot. Waits for Redis. Writing raises LockLostError in a process that was replaced."""
+class Records(AnswerRecords[Record]):
+    """The records of one bot."""
 
     def __init__(self, redis_address: RedisAddress) -> None:
-        self._redis = patient_client(redis_address)
-        self._lock: AccountLock | None = None
-
-    def hold(self, lock: AccountLock) -> None:
-        """Write through this lock from now on."""
-        self._lock = lock
-
-    async def load(self, question_id: str) -> Record:
-        """What was written last; a new record where nothing was."""
-        value: Any = await self._redis.get(names.wecom_answer_key(question_id))
-        return read_record(value) if value else Record()
-
-    async def begin(self, question_id: str, record: Record) -> Record:
-        """Write the first record down, unless there is one; which is the one that holds. One way to Redis and back."""
-        key, value = names.wecom_answer_key(question_id), json.dumps(asdict(record))
-        async with self._redis.pipeline() as step:
-            step.set(key, value, ex=names.DELIVERY_TTL_S, nx=True, get=True)
-            (before,) = await self._held.execute(step)
-        return read_record(before) if before else record
-
-    async def write(self, question_id: str, record: Record) -> Record:
-        """Write it down; when this returns, a crash does not lose it."""
-        async with self._redis.pipeline() as step:
-            step.set(names.wecom_answer_key(question_id), json.dumps(asdict(record)), ex=names.DELIVERY_TTL_S)
-            await self._held.execute(step)
-        return record
-
-    @property
-    def _held(self) -> AccountLock:
-        if self._lock is None:
-            raise RuntimeError("hold() first")
-        return self._lock
-
-    async def close(self) -> None:
-        """Give the connection back."""
-        await self._redis.aclose()
-
-
-def read_record(value: str) -> Record:
-    """What stands in Redis; what a newer program added to it is not looked at."""
-    known = {field.name for field in fields(Record)}
-    return Record(**{name: part for name, part in json.loads(value).items() if name in known})
+        super().__init__(redis_address, Record, names.wecom_answer_key)

@@ -5,12 +5,9 @@ It stands in Redis, written before each step that WeChat cannot be asked about a
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from dataclasses import dataclass
 
-from bot.lock import AccountLock
-from bot.redis_link import patient_client
+from bot.answer_records import AnswerRecords
 from config.redis_address import RedisAddress
 from contract import names
 
@@ -28,37 +25,11 @@ class Record:
     told: bool = False
 
 
-def read_record(value: str) -> Record:
-    """What stands in Redis; what a newer program added to it is not looked at."""
-    known = {field.name for field in fields(Record)}
-    return Record(**{name: part for name, part in json.loads(value).items() if name in known})
-
-
-class Records:
-    """The records of one account. Waits for Redis. `write` raises LockLostError in a process that was replaced."""
+class Records(AnswerRecords[Record]):
+    """The records of one account, its place in the messages, and what its people may still be sent."""
 
     def __init__(self, redis_address: RedisAddress) -> None:
-        self._redis = patient_client(redis_address)
-        self._lock: AccountLock | None = None
-
-    def hold(self, lock: AccountLock) -> None:
-        """Write through this lock from now on."""
-        self._lock = lock
-
-    async def load(self, question_id: str) -> Record:
-        """What was written last; a new record where nothing was."""
-        value: Any = await self._redis.get(names.weixin_answer_key(question_id))
-        return read_record(value) if value else Record()
-
-    async def write(self, question_id: str, record: Record) -> Record:
-        """Write it down; when this returns, a crash does not lose it."""
-        value = json.dumps(asdict(record))
-        if self._lock is None:
-            raise RuntimeError("hold() first")
-        async with self._redis.pipeline() as step:
-            step.set(names.weixin_answer_key(question_id), value, ex=names.DELIVERY_TTL_S)
-            await self._lock.execute(step)
-        return record
+        super().__init__(redis_address, Record, names.weixin_answer_key)
 
     async def cursor(self, bot_id: str) -> str:
         """How far messages are in Redis; empty at first."""
@@ -83,7 +54,3 @@ class Records:
     async def forget_unanswered(self, bot_id: str, person: str) -> None:
         """The person has just written."""
         await self._redis.delete(names.weixin_unanswered_key(bot_id, person))
-
-    async def close(self) -> None:
-        """Give the connection back."""
-        await self._redis.aclose()

@@ -17,7 +17,7 @@ from bot.platforms.slack.identity import Identity
 from bot.platforms.slack.platform import SlackPlatform
 from bot.platforms.slack.webhook import Webhook
 from config.platform_sections import SlackSettings
-from tests.fuzz.target import Reading, Target
+from tests.fuzz.target import ObjectTarget, Reading
 from tests.fuzz.targets.http import Call, HttpTarget, default_section
 
 SECRET = "8f742231b10e8888abcd99yyyzzz85a5"
@@ -65,21 +65,15 @@ def payloads() -> list[bytes]:
     return [json.dumps(body).encode() for body in (*events, CLICK)]
 
 
-class Events(Target):
+class Events(ObjectTarget):
     """Payloads that Slack's SDK has taken apart."""
 
     def seeds(self) -> Sequence[bytes]:
         """One of each kind."""
         return payloads()
 
-    def read(self, data: bytes) -> bool:
+    def take(self, body: dict[str, Any]) -> bool:
         """Raises anything but EventError."""
-        try:
-            body = json.loads(data)
-        except (ValueError, RecursionError):
-            return False
-        if not isinstance(body, dict):
-            return False  # the SDK hands over objects alone
         with Reading(EventError) as reading:
             chat_event(body, ME)
         return reading.took

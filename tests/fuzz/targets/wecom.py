@@ -15,7 +15,7 @@ from bot.chat_event import ChatEvent
 from bot.platforms.wecom.callback import CallbackSettings, WeComCallback
 from bot.platforms.wecom.crypto import CallbackCipher
 from bot.platforms.wecom.events import EventError, chat_of, event_type, to_feedback, to_message
-from tests.fuzz.target import Reading, Target
+from tests.fuzz.target import ObjectTarget, Reading
 from tests.fuzz.targets.http import Call, HttpTarget
 from tests.valkey import ValkeyServer
 
@@ -51,21 +51,15 @@ def bodies() -> list[bytes]:
     return [json.dumps(body).encode() for body in kinds]
 
 
-class Events(Target):
+class Events(ObjectTarget):
     """The body of a callback, or of a frame of the long connection."""
 
     def seeds(self) -> Sequence[bytes]:
         """One of each kind."""
         return bodies()
 
-    def read(self, data: bytes) -> bool:
+    def take(self, body: dict[str, Any]) -> bool:
         """Raises anything but EventError."""
-        try:
-            body = json.loads(data)
-        except (ValueError, RecursionError):
-            return False
-        if not isinstance(body, dict):
-            return False
         with Reading(EventError) as reading:
             event_type(body)
             chat_of(body)

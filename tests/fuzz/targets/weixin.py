@@ -8,7 +8,7 @@ from typing import Any
 
 from bot.platforms.weixin.api import ret_of
 from bot.platforms.weixin.events import EventError, address_of, is_for_us, to_message
-from tests.fuzz.target import Reading, Target
+from tests.fuzz.target import ObjectTarget, Reading
 
 TEXT: dict[str, Any] = {
     "seq": 1,
@@ -31,21 +31,15 @@ TEXT: dict[str, Any] = {
 }
 
 
-class Messages(Target):
+class Messages(ObjectTarget):
     """One message."""
 
     def seeds(self) -> Sequence[bytes]:
         """A text with a quote, a voice message and a picture."""
         return [json.dumps(TEXT).encode()]
 
-    def read(self, data: bytes) -> bool:
+    def take(self, body: dict[str, Any]) -> bool:
         """Raises anything but EventError."""
-        try:
-            body = json.loads(data)
-        except (ValueError, RecursionError):
-            return False
-        if not isinstance(body, dict):
-            return False
         with Reading(EventError) as reading:
             ret_of(body)
             is_for_us(body)
