@@ -8,10 +8,8 @@ brings them up to date when it sees a new generation.
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
@@ -31,8 +29,17 @@ from workers.knowledge.store import (
     Store,
     StoredBase,
     StoredDocument,
-    document_fields,
     embedder_mismatch,
+)
+from workers.knowledge.stores.embedded_change import (
+    count_words,
+    delete,
+    prepare,
+    prepare_vectors,
+    publish,
+    replace_vectors,
+    replaced_documents,
+    scratch_database,
 )
 from workers.knowledge.stores.embedded_snapshot import BaseView, EmbeddedSnapshot, read_document, read_passages
 from workers.knowledge.stores.matrix import EXACT_UP_TO, STORED, Matrix
@@ -40,27 +47,15 @@ from workers.knowledge.stores.sqlite_file import (
     BASE_TABLES,
     SqliteFile,
     base_number,
+    base_numbers,
     make_base,
     meta,
     transaction,
     write_embedder,
-    write_meta,
 )
 
 _OPTIMISED_FROM = 5000  # passages in one change; then the pieces of the full-text index are made one
 _READ_AT_ONCE = 4096
-_SCRATCH = (
-    "ATTACH DATABASE '' AS scratch",  # on the disk, without a name, gone with the connection
-    "PRAGMA scratch.journal_mode = OFF",
-    "PRAGMA scratch.synchronous = OFF",
-    """CREATE TABLE scratch.documents (
-        first INTEGER PRIMARY KEY, identity TEXT NOT NULL UNIQUE, source TEXT, title TEXT, language TEXT,
-        fingerprint TEXT, size_bytes INTEGER, modified_at_s REAL, passages INTEGER
-    )""",
-    """CREATE TABLE scratch.passages (
-        id INTEGER PRIMARY KEY, heading TEXT, language TEXT, page INTEGER, url TEXT, text TEXT, vector BLOB, words TEXT
-    )""",
-)
 
 
 class EmbeddedStore(Store):
@@ -134,26 +129,23 @@ class EmbeddedStore(Store):
     ) -> None:
         """Change a base in one step: first into the scratch database, then from there in one transaction."""
         check_base_name(base)
-        with self._file.connection() as db:
+        with self._file.connection() as db, scratch_database(db):
             self._check_embedder(db)
-            for statement in _SCRATCH:
-                db.execute(statement)
             words: Counter[str] = Counter()
-            prepared = self._prepare(db, put, words)
+            prepared = prepare(db, put, self._embedder[1], words)
             with transaction(db, "IMMEDIATE"):
                 self._check_embedder(db)
                 number = make_base(db, base)
-                replaced = [row[0] for row in db.execute("SELECT identity FROM scratch.documents")]
-                removed = _delete(db, number, {*remove, *replaced}, words)
-                _publish(db, number)
-                _count_words(db, number, words)
+                replaced = replaced_documents(db)
+                removed = delete(db, number, {*remove, *replaced}, words)
+                publish(db, number)
+                count_words(db, number, words)
                 db.executemany(
                     "UPDATE documents SET size_bytes = ?, modified_at_s = ? WHERE base = ? AND identity = ?",
                     [(one.size_bytes, one.modified_at_s, number, one.identity) for one in touch],
                 )
                 if removed or replaced:
                     db.execute("UPDATE bases SET generation = generation + 1 WHERE id = ?", (number,))
-            db.execute("DETACH DATABASE scratch")
             if prepared >= _OPTIMISED_FROM:
                 db.execute(f"INSERT INTO words_{number} (words_{number}) VALUES ('optimize')")  # noqa: S608
 
@@ -171,9 +163,7 @@ class EmbeddedStore(Store):
 
     def rebuild(self, embed: Embed, progress: Callable[[int, int], None]) -> int:
         """Make every vector anew; what is searched meanwhile is the old ones."""
-        with self._file.connection() as db:
-            for statement in _SCRATCH:
-                db.execute(statement)
+        with self._file.connection() as db, scratch_database(db):
             numbers = [int(row[0]) for row in db.execute("SELECT id FROM bases")]
             counts = {
                 number: db.execute(f"SELECT count(*) FROM passages_{number}").fetchone()[0]  # noqa: S608
@@ -182,18 +172,16 @@ class EmbeddedStore(Store):
             whole, done = sum(counts.values()), 0
             for number in numbers:
                 for passages in read_passages(db, number):
-                    rows = [(one.id, _blob(vector)) for one, vector in zip(passages, embed(passages), strict=True)]
-                    db.executemany("INSERT INTO scratch.passages (id, vector) VALUES (?, ?)", rows)
-                    done += len(rows)
+                    prepare_vectors(db, [one.id for one in passages], embed(passages))
+                    done += len(passages)
                     progress(done, whole)
             with transaction(db, "IMMEDIATE"):
                 if base_numbers(db) != set(numbers):
                     raise KnowledgeError("a knowledge base was added or removed meanwhile: run it again")
                 for number in numbers:
-                    _replace_vectors(db, number)
+                    replace_vectors(db, number)
                 write_embedder(db, self._embedder)
                 db.execute("UPDATE bases SET generation = generation + 1")
-            db.execute("DETACH DATABASE scratch")
             return done
 
     # --- the inside
@@ -228,25 +216,6 @@ class EmbeddedStore(Store):
                     del self._matrices[gone]
             return held
 
-    def _prepare(self, db: sqlite3.Connection, put: Iterable[NewDocument], words: Counter[str]) -> int:
-        """Write the documents into the scratch database; counts their words; says how many passages they have."""
-        first = 1
-        for document in put:
-            if document.vectors.shape != (len(document.passages), self._embedder[1]):
-                raise ValueError(f"{document.source} has vectors of the shape {document.vectors.shape}")
-            count = len(document.passages)
-            for said in document.words:
-                words.update(set(said))
-            with transaction(db, "DEFERRED"):  # of the scratch database alone
-                db.executemany("INSERT INTO scratch.passages VALUES (?, ?, ?, ?, ?, ?, ?, ?)", _rows(document, first))
-                db.execute(
-                    "INSERT INTO scratch.documents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                    (first, *document_fields(document), count),
-                )
-            # A document without passages takes a number too: `first` is its key.
-            first += max(1, count)
-        return first - 1
-
     def _empty(self) -> Matrix:
         return Matrix((-1, -1), self._embedder[1], self._exact_up_to)
 
@@ -254,88 +223,6 @@ class EmbeddedStore(Store):
         made = (meta(db, "embedder"), int(meta(db, "dimensions")))
         if made != self._embedder:
             raise embedder_mismatch(str(self.path), made, self._embedder)
-
-
-def _rows(document: NewDocument, first: int) -> Iterator[tuple[object, ...]]:
-    for number, (one, words, vector) in enumerate(
-        zip(document.passages, document.words, document.vectors, strict=True), first
-    ):
-        heading = json.dumps(one.heading, ensure_ascii=False)
-        yield number, heading, one.language, one.page, one.url, one.text, _blob(vector), " ".join(words)
-
-
-def base_numbers(db: sqlite3.Connection) -> set[int]:
-    """The numbers of all bases."""
-    return {int(row[0]) for row in db.execute("SELECT id FROM bases")}
-
-
-def _delete(db: sqlite3.Connection, number: int, identities: Collection[str], words: Counter[str]) -> int:
-    """Delete these documents where they are there, and take their words off the count."""
-    deleted = 0
-    for identity in identities:
-        row = db.execute("SELECT id FROM documents WHERE base = ? AND identity = ?", (number, identity)).fetchone()
-        if row is None:
-            continue
-        inside = f"IN (SELECT id FROM passages_{number} WHERE document = ?)"  # noqa: S608
-        for (text,) in db.execute(f"SELECT text FROM words_{number} WHERE rowid {inside}", row):  # noqa: S608
-            words.subtract(set(text.split(" ")) - {""})
-        db.execute(f"DELETE FROM words_{number} WHERE rowid {inside}", row)  # noqa: S608
-        db.execute(f"DELETE FROM vectors_{number} WHERE id {inside}", row)  # noqa: S608
-        db.execute(f"DELETE FROM passages_{number} WHERE document = ?", row)  # noqa: S608
-        db.execute("DELETE FROM documents WHERE id = ?", row)
-        deleted += 1
-    return deleted
-
-
-def _publish(db: sqlite3.Connection, number: int) -> None:
-    """Copy what is in the scratch database to where it is found."""
-    offset = int(meta(db, "next_passage")) - 1
-    last = db.execute("SELECT coalesce(max(id), 0) FROM scratch.passages").fetchone()[0]
-    now_s = time.time()
-    for first, count, *fields in db.execute(
-        "SELECT first, passages, identity, source, title, language, fingerprint, size_bytes, modified_at_s "
-        "FROM scratch.documents ORDER BY first"
-    ).fetchall():
-        document = db.execute(
-            "INSERT INTO documents (base, identity, source, title, language, fingerprint, size_bytes, modified_at_s, "
-            "added_at_s, passages) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (number, *fields, now_s, count),
-        ).lastrowid
-        db.execute(
-            f"INSERT INTO passages_{number} SELECT id + ?, ?, heading, language, page, url, text "  # noqa: S608
-            "FROM scratch.passages WHERE id BETWEEN ? AND ?",
-            (offset, document, first, first + count - 1),
-        )
-    db.execute(f"INSERT INTO vectors_{number} SELECT id + ?, vector FROM scratch.passages", (offset,))  # noqa: S608
-    db.execute(
-        f"INSERT INTO words_{number} (rowid, text) SELECT id + ?, words FROM scratch.passages",  # noqa: S608
-        (offset,),
-    )
-    write_meta(db, "next_passage", offset + last + 1)
-
-
-def _count_words(db: sqlite3.Connection, number: int, words: Counter[str]) -> None:
-    changed = [(word, change) for word, change in words.items() if change]
-    db.executemany(
-        f"INSERT INTO frequencies_{number} VALUES (?, ?) "  # noqa: S608
-        "ON CONFLICT (word) DO UPDATE SET passages = passages + excluded.passages",
-        changed,
-    )
-    gone = [(word,) for word, change in changed if change < 0]
-    db.executemany(f"DELETE FROM frequencies_{number} WHERE word = ? AND passages <= 0", gone)  # noqa: S608
-
-
-def _replace_vectors(db: sqlite3.Connection, number: int) -> None:
-    db.execute(f"DELETE FROM vectors_{number}")  # noqa: S608
-    missing = db.execute(
-        f"SELECT count(*) FROM passages_{number} WHERE id NOT IN (SELECT id FROM scratch.passages)"  # noqa: S608
-    ).fetchone()[0]
-    if missing:
-        raise KnowledgeError(f"{missing} passages were added meanwhile: run it again")
-    db.execute(
-        f"INSERT INTO vectors_{number} SELECT id, vector FROM scratch.passages "  # noqa: S608
-        f"WHERE id IN (SELECT id FROM passages_{number})"
-    )
 
 
 def _changed(db: sqlite3.Connection, number: int, held: Matrix, version: tuple[int, int]) -> Matrix:
@@ -354,7 +241,3 @@ def _arrays(parts: Iterable[list[tuple[int, bytes]]], dimensions: int) -> Iterat
     for rows in parts:
         vectors = np.frombuffer(b"".join(row[1] for row in rows), STORED).reshape(len(rows), dimensions)
         yield [row[0] for row in rows], vectors.astype(np.float32)
-
-
-def _blob(vector: Vectors) -> bytes:
-    return vector.astype(STORED).tobytes()

@@ -130,6 +130,11 @@ def base_number(db: sqlite3.Connection, name: str) -> int | None:
     return int(row[0]) if row else None
 
 
+def base_numbers(db: sqlite3.Connection) -> set[int]:
+    """The numbers of all bases."""
+    return {int(row[0]) for row in db.execute("SELECT id FROM bases")}
+
+
 def make_base(db: sqlite3.Connection, name: str) -> int:
     """The number of a base, which is made where it is not there."""
     found = base_number(db, name)
