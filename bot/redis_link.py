@@ -14,7 +14,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 
 from config.redis_address import RedisAddress
-from config.redis_clients import asyncio_client, trouble
+from config.redis_clients import asyncio_client
+from config.redis_trouble import trouble
 from contract.errors import FennelError
 from contract.scripts import ScriptCall
 

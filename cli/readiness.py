@@ -13,7 +13,8 @@ from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColum
 
 from cli.stack import Program, StackError
 from cli.terminal_bar import TerminalBar
-from config.redis_clients import threads_client, trouble
+from config.redis_clients import threads_client
+from config.redis_trouble import trouble
 from config.settings import Settings
 from health.engine_state import EngineState, read_states
 

@@ -8,7 +8,8 @@ from datetime import datetime
 
 import redis
 
-from config.redis_clients import threads_client, trouble
+from config.redis_clients import threads_client
+from config.redis_trouble import trouble
 from config.settings import Settings
 from contract import names
 from contract.finding import Finding

@@ -11,7 +11,8 @@ import structlog
 from prometheus_client import REGISTRY
 
 from config.environment import supervised_program
-from config.redis_clients import threads_client, trouble
+from config.redis_clients import threads_client
+from config.redis_trouble import trouble
 from config.settings import Settings
 from contract.errors import FennelError
 from health.backoff import pause_s

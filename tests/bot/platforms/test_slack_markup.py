@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.platform import Reply
@@ -16,9 +15,6 @@ from contract.answer import Citation, Outcome
 from tests.bot.conftest import make_question
 from tests.fakes.slack.content import check_blocks, notifies_everyone, shown
 from tests.fakes.slack.rules import Rules
-
-LIMIT = 300
-TEXTS = st.text(st.sampled_from("ab .。\n`*#|-<>![]()😀汉"), max_size=2_000)
 
 
 def reply(text: str, outcome: Outcome | None = Outcome.ANSWERED, **more: Any) -> Reply:
@@ -98,46 +94,6 @@ def test_any_lines_with_bars_are_got_over(lines: list[str]) -> None:
     text = "\n".join(lines)
     shown_now = markup.tables_as_code(text)
     assert [shown_now.count(letter) for letter in "ab汉x"] == [text.count(letter) for letter in "ab汉x"]
-
-
-# --- split
-
-
-@settings(max_examples=200, deadline=None)
-@given(TEXTS)
-def test_pieces_are_short_and_lose_nothing(text: str) -> None:
-    """No piece is above the limit, and together they have every character but those that fences add."""
-    pieces = markup.split(text, LIMIT)
-    assert all(markup.units(piece) <= LIMIT for piece in pieces)
-    bare = re.compile(r"[\s`]|python")
-    assert bare.sub("", "".join(pieces)).count("汉") == text.count("汉")
-    assert bare.sub("", "".join(pieces)).count("😀") == text.count("😀")
-
-
-def test_text_is_cut_at_paragraph_ends() -> None:
-    """A paragraph is kept together where there is room for it."""
-    paragraphs = [f"{number} " + "word " * 20 for number in range(10)]
-    pieces = markup.split("\n\n".join(paragraphs), LIMIT)
-    assert [piece.count("word") % 20 for piece in pieces] == [0] * len(pieces)
-    assert "\n\n".join(pieces).split() == " ".join(paragraphs).split()
-
-
-def test_code_goes_on_as_code() -> None:
-    """A block of code that is cut is closed, and opened again in the same language."""
-    code = "\n".join(f"line {number}" for number in range(100))
-    pieces = markup.split(f"Look:\n\n```python\n{code}\n```\n\nThat is it.", LIMIT)
-    assert len(pieces) > 3
-    assert all(piece.count("```") == 2 for piece in pieces)
-    assert all(piece.startswith("```python\n") for piece in pieces[1:])
-    assert [line for piece in pieces for line in piece.splitlines() if line.startswith("line")] == code.splitlines()
-
-
-@pytest.mark.parametrize("letter", ["a", "汉", "😀", "é"])
-def test_a_text_without_a_place_to_cut_is_cut_all_the_same(letter: str) -> None:
-    """Even one endless word is shown whole, in pieces."""
-    pieces = markup.split(letter * 1_000, LIMIT)
-    assert "".join(pieces) == letter * 1_000
-    assert all(markup.units(piece) <= LIMIT for piece in pieces)
 
 
 # --- mrkdwn

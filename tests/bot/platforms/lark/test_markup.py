@@ -4,49 +4,12 @@ from __future__ import annotations
 
 import json
 
-from hypothesis import given
-from hypothesis import strategies as st
-
 from bot.platform import Reply
-from bot.platforms.lark.markup import Face, card, faces, json_bytes, markdown, split
+from bot.platforms.lark.markup import Face, card, faces, markdown
 from contract.answer import Outcome
 from tests.bot.conftest import make_question
 
 CARD_BYTES_MAX = 30 * 1024
-
-
-@given(st.text(alphabet='ab .\n`~#好。"\\😀', max_size=2000), st.integers(min_value=60, max_value=400))
-def test_every_piece_fits_and_nothing_is_lost(text: str, max_bytes: int) -> None:
-    """Whatever the text, each piece fits, and the words come through in order."""
-    text = "\n".join(line for line in text.split("\n") if "```" not in line and "~~~" not in line)
-    pieces = split(text, max_bytes)
-    assert all(json_bytes(piece) <= max_bytes for piece in pieces)
-    assert "".join("".join(pieces).split()) == "".join(text.split())
-
-
-@given(st.text(alphabet="ab .\n好。", min_size=300, max_size=900), st.integers(min_value=1, max_value=899))
-def test_a_growing_text_keeps_its_pieces(text: str, end: int) -> None:
-    """What is cut off stays cut off at the same place when the text grows."""
-    earlier, later = split(text[:end], 200), split(text, 200)
-    assert later[: len(earlier) - 1] == earlier[:-1]
-
-
-def test_code_stays_code_over_a_cut() -> None:
-    """A block of code that is cut is closed, and opened again in the next piece."""
-    text = "look:\n```python\n" + "\n".join(f"print({number})" for number in range(100)) + "\n```\ndone"
-    pieces = split(text, 400)
-    assert len(pieces) > 2
-    assert all(piece.count("```") == 2 for piece in pieces[:-1])
-    assert all(piece.startswith("```python\n") for piece in pieces[1:-1])
-    assert "".join("".join(pieces).replace("```python", "").replace("```", "").split()) == "".join(
-        text.replace("```python", "").replace("```", "").split()
-    )
-
-
-def test_a_cut_is_made_at_a_paragraph_before_a_word() -> None:
-    """The best border in reach is taken."""
-    assert split("a" * 60 + "\n\n" + "b c d e f " * 5, 100)[0] == "a" * 60
-    assert split("some words " * 20, 100)[0].endswith(("some", "words"))
 
 
 def test_what_lark_would_read_as_a_tag_is_shown_as_it_is() -> None:

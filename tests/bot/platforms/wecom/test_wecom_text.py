@@ -16,7 +16,6 @@ from bot.platforms.wecom.markup import neutral
 from bot.platforms.wecom.pace import Pace, Rate
 from bot.platforms.wecom.records import Record, Records
 from bot.platforms.wecom.sentences import NOTES_BYTES, SENTENCES
-from bot.text_parts import split
 from tests.bot.conftest import until
 from tests.valkey import ValkeyServer
 
@@ -157,38 +156,6 @@ def test_feedback_is_good_bad_or_none() -> None:
 
 
 # --- markup
-
-
-@given(st.text(alphabet="字é😀a \n`。", max_size=400), st.integers(120, 300))
-def test_a_text_is_split_below_the_limit_and_loses_no_word(text: str, limit_bytes: int) -> None:
-    """Each part fits, none is empty, and apart from blanks and code fences the parts are the text."""
-    parts = split(text, limit_bytes)
-    assert all(0 < len(part.encode()) <= limit_bytes for part in parts)
-    letters = str.maketrans("", "", " \n`")
-    assert "".join(parts).translate(letters).startswith(text.translate(letters)[:20])
-    assert "".join(parts).translate(letters) == text.translate(letters)
-
-
-def test_a_text_is_cut_at_the_end_of_a_paragraph() -> None:
-    """The end of a paragraph is the best place, and the parts put together are the text."""
-    paragraphs = ["字" * 50 for _ in range(5)]
-    parts = split("\n\n".join(paragraphs), 350)
-    assert parts == ["\n\n".join(paragraphs[:2]), "\n\n".join(paragraphs[2:4]), paragraphs[4]]
-
-
-def test_a_code_block_that_is_cut_is_closed_and_opened_again() -> None:
-    """Neither part shows code as text, or text as code."""
-    code = "\n".join(f"line {number:03}" for number in range(30))
-    parts = split(f"Run:\n```python\n{code}\n```\nDone.", 200)
-    assert len(parts) > 1
-    assert all(part.count("```") % 2 == 0 for part in parts)
-    assert parts[1].startswith("```python\n")
-
-
-def test_a_short_text_is_one_part_and_none_is_none() -> None:
-    """Nothing is done to what fits."""
-    assert split(" a ", 100) == ["a"]
-    assert split("  ", 100) == []
 
 
 def test_a_tag_that_wecom_folds_away_is_shown() -> None:
