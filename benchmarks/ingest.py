@@ -28,9 +28,10 @@ from config.environment import CHECKOUT
 from config.loading import load_settings
 from tests.workers.knowledge.base import files_below
 from workers.knowledge.base import DEFAULT_BASE
+from workers.knowledge.document_maker import embedded_text
 from workers.knowledge.draft import Draft
 from workers.knowledge.embedder import Embedder, open_embedder
-from workers.knowledge.ingest import FileStatus, Ingest, embedded_text
+from workers.knowledge.ingest import FileStatus, Ingest
 from workers.knowledge.parsing import ParsingLimits, ParsingPool
 from workers.knowledge.source import named_source, source_files
 from workers.knowledge.store import Store

@@ -26,8 +26,9 @@ from config.environment import CHECKOUT
 from config.loading import load_settings
 from tests.workers.knowledge.base import files_below
 from workers.knowledge.base import DEFAULT_BASE
+from workers.knowledge.document_maker import embedded_text
 from workers.knowledge.embedder import Embedder, open_embedder
-from workers.knowledge.ingest import Ingest, embedded_text
+from workers.knowledge.ingest import Ingest
 from workers.knowledge.reranker import Reranker, open_reranker
 from workers.knowledge.retrievers.hybrid import HybridRetriever
 from workers.knowledge.store import Store

@@ -19,15 +19,21 @@ import numpy as np
 
 from workers.knowledge.embedder import Vectors
 from workers.knowledge.passage import Passage
+from workers.knowledge.stores.sqlite_file import transaction
 from workers.knowledge.words import Language
 
 _KEPT_S = 30 * 24 * 3600.0  # what nobody came back for
 _BUSY_TIMEOUT_S = 30.0
+_WRITTEN_EVERY_S = 0.25
+"""How much work a kill may cost. A transaction for each document took as long as reading its file."""
 _STORED = np.dtype("<f4")
 _SCHEMA = """CREATE TABLE IF NOT EXISTS drafts (
     key TEXT PRIMARY KEY, title TEXT NOT NULL, language TEXT NOT NULL, note TEXT NOT NULL, passages TEXT NOT NULL,
     vectors BLOB NOT NULL, made_at_s REAL NOT NULL
 )"""
+
+_Row = tuple[str, str, str, str, str, bytes, float]
+"""In the order of the table's columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +57,16 @@ class Draft:
         self._file = file
         self._lock = threading.Lock()
         self._db: sqlite3.Connection | None = None
+        self._held: dict[str, _Row] = {}
+        self._written_s = time.monotonic()
 
     def get(self, key: str) -> DraftDocument | None:
         """What was made under this key; None where nothing was."""
-        if self._db is None and not self._file.exists():
+        with self._lock:
+            row = self._held.get(key) or self._read(key)
+        if row is None:
             return None
-        found = self._execute("SELECT title, language, note, passages, vectors FROM drafts WHERE key = ?", key)
-        if not found:
-            return None
-        title, language, note, said, blob = found[0]
+        _, title, language, note, said, blob, _ = row
         passages = tuple(
             Passage(0, source, title, tuple(heading), *rest) for source, heading, *rest in json.loads(said)
         )
@@ -67,37 +74,58 @@ class Draft:
         return DraftDocument(title, "zh" if language == "zh" else "en", note, passages, vectors)
 
     def put(self, key: str, document: DraftDocument) -> None:
-        """Keep what was made."""
+        """Keep what was made; it comes onto the disk with the next one after a quarter of a second."""
         said = json.dumps(
             [(one.source, one.heading, one.language, one.text, one.page, one.url) for one in document.passages],
             ensure_ascii=False,
         )
         blob = document.vectors.astype(_STORED).tobytes()
         row = (key, document.title, document.language, document.note, said, blob, time.time())
-        self._execute("INSERT OR REPLACE INTO drafts VALUES (?, ?, ?, ?, ?, ?, ?)", *row)
+        with self._lock:
+            self._held[key] = row
+            if time.monotonic() - self._written_s >= _WRITTEN_EVERY_S:
+                self._write()
 
     def forget(self, keys: Collection[str]) -> None:
         """Drop what has arrived in the store, and what is old."""
-        if self._db is None and not self._file.exists():
-            return
-        for key in keys:
-            self._execute("DELETE FROM drafts WHERE key = ?", key)
-        self._execute("DELETE FROM drafts WHERE made_at_s < ?", time.time() - _KEPT_S)
+        with self._lock:
+            for key in keys:
+                self._held.pop(key, None)
+            if self._held or self._db is not None or self._file.exists():
+                self._write(keys)
 
     def close(self) -> None:
-        """Close the file."""
+        """Write what is held, and close the file."""
         with self._lock:
+            if self._held:
+                self._write()
             if self._db is not None:
                 self._db.close()
             self._db = None
 
-    def _execute(self, statement: str, *values: object) -> list[tuple[str, str, str, str, bytes]]:
-        with self._lock:
-            try:
-                return self._opened().execute(statement, values).fetchall()
-            except sqlite3.DatabaseError:
-                self._throw_away()
-                return []
+    def _read(self, key: str) -> _Row | None:
+        if self._db is None and not self._file.exists():
+            return None
+        try:
+            found: _Row | None = self._opened().execute("SELECT * FROM drafts WHERE key = ?", (key,)).fetchone()
+        except sqlite3.DatabaseError:
+            self._throw_away()
+            return None
+        return found
+
+    def _write(self, done: Collection[str] | None = None) -> None:
+        """Write what is held, in one transaction; at the end of a run drop what is done, and what is old."""
+        rows, self._held = [*self._held.values()], {}
+        self._written_s = time.monotonic()
+        try:
+            db = self._opened()
+            with transaction(db, "IMMEDIATE"):
+                db.executemany("INSERT OR REPLACE INTO drafts VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+                if done is not None:
+                    db.executemany("DELETE FROM drafts WHERE key = ?", [(key,) for key in done])
+                    db.execute("DELETE FROM drafts WHERE made_at_s < ?", (time.time() - _KEPT_S,))
+        except sqlite3.DatabaseError:
+            self._throw_away()
 
     def _opened(self) -> sqlite3.Connection:
         if self._db is None:

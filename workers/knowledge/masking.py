@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from config.secrets import mask_secrets
+from config.secrets import mask_secrets, may_hold_secrets
 from workers.knowledge.document import Section
 from workers.knowledge.reader import Reading
 
 
 def without_secrets(reading: Reading) -> tuple[tuple[Section, ...], str]:
     """The sections without what looks like a key, which nobody is to be answered with, and the note that says so."""
+    said = (part for section in reading.sections for part in (*section.heading, *section.blocks))
+    if not may_hold_secrets("\n".join(said)):
+        return reading.sections, reading.note
     masked = tuple(
         replace(
             section,

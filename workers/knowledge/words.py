@@ -15,6 +15,7 @@ Language = Literal["en", "zh"]
 
 CJK = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u3007"
 _CJK_CHARACTER = re.compile(f"[{CJK}]")
+_FIRST_CJK = "\u3007"
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
 _TERM = re.compile(rf"[{CJK}]+|[^\W{CJK}]+(?:[-./:@#+'][^\W{CJK}]+)*")
 _PART = re.compile(r"[^\W_]+")
@@ -56,10 +57,10 @@ def terms(text: str) -> list[str]:
     """Every term of the text in order, repeated as often as it stands there."""
     found: list[str] = []
     for run in _TERM.findall(normalise(text)):
-        if _CJK_CHARACTER.match(run):
+        if run[0] >= _FIRST_CJK and _CJK_CHARACTER.match(run):
             found.extend([run] if len(run) == 1 else map("".join, pairwise(run)))
             continue
-        found.append(stem(run))
+        found.append(stem(run) if run[-1] == "s" else run)
         if run.isalnum():
             continue  # no parts
         parts = _PART.findall(run)
@@ -106,5 +107,5 @@ def size_words(text: str) -> int:
 
 def language_of(text: str) -> Language:
     """The language that most of the text is in; code and names are Latin in Chinese texts too."""
-    chinese = len(_CJK_CHARACTER.findall(text))
-    return "zh" if chinese * 2 > len(_WORD.findall(_CJK_CHARACTER.sub(" ", text))) else "en"
+    chinese = 0 if text.isascii() else len(_CJK_CHARACTER.findall(text))
+    return "zh" if chinese and chinese * 2 > len(_WORD.findall(_CJK_CHARACTER.sub(" ", text))) else "en"

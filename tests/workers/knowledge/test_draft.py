@@ -27,6 +27,8 @@ from workers.knowledge.ingest import Ingest
 from workers.knowledge.passage import Passage
 
 FILES = 20
+MANY = 2_000
+"""More than are made in the time after which a draft is written."""
 MADE_OF_A_PASSAGE = Passage(0, "a.md", "A", ("B", "C"), "zh", "Text.", 3, "https://a.example")
 
 
@@ -109,7 +111,7 @@ def test_a_draft_is_of_one_content_and_one_embedder(tmp_path: Path) -> None:
 
 def test_killed_while_it_embeds_it_goes_on(tmp_path: Path) -> None:
     """After SIGKILL the documents that were made are in the draft, and the next run needs the rest alone."""
-    write_state(tmp_path, 400, 1)
+    write_state(tmp_path, MANY, 1)
     child = subprocess.Popen(
         [sys.executable, "-m", "tests.workers.knowledge.kill_sync", "--sync", str(tmp_path)],
         cwd=CHECKOUT, stdout=subprocess.PIPE, text=True,
@@ -128,11 +130,11 @@ def test_killed_while_it_embeds_it_goes_on(tmp_path: Path) -> None:
         child.wait()
     made = drafts(tmp_path / "draft.sqlite3")
     assert KnowledgeBase(tmp_path / "kb").store.documents(DEFAULT_BASE) == []
-    assert 5 <= made < 400
+    assert 5 <= made < MANY
     rest = CountingEmbedder()
     kb = run(tmp_path, rest, None)
-    assert rest.texts == 400 - made
-    assert len(kb.store.documents(DEFAULT_BASE)) == 400
+    assert rest.texts == MANY - made
+    assert len(kb.store.documents(DEFAULT_BASE)) == MANY
 
 
 def test_a_damaged_draft_is_thrown_away(tmp_path: Path) -> None:

@@ -94,13 +94,13 @@ def test_an_unchanged_file_is_not_even_read(tmp_path: Path, monkeypatch: pytest.
     """Where size and time are those that are known, no file is opened."""
     followed = Followed(tmp_path)
     followed.write("a.md", "The page.")
-    monkeypatch.setattr("workers.knowledge.ingest._TICK_S", 0.0)
+    monkeypatch.setattr("workers.knowledge.document_maker._TICK_S", 0.0)
     followed.sync()
 
     def refuse(*_: object) -> None:
         raise AssertionError("a file was opened")
 
-    monkeypatch.setattr("workers.knowledge.ingest.read_file", refuse)
+    monkeypatch.setattr("workers.knowledge.document_maker.read_file", refuse)
     assert followed.sync() == {FileStatus.UNCHANGED: 1}
 
 
@@ -116,7 +116,7 @@ def test_a_touched_file_is_read_and_not_parsed(tmp_path: Path) -> None:
 
 def test_a_change_that_hides_its_time_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file with other bytes of the same length and the old time set back is changed all the same."""
-    monkeypatch.setattr("workers.knowledge.ingest._TICK_S", 0.0)
+    monkeypatch.setattr("workers.knowledge.document_maker._TICK_S", 0.0)
     followed = Followed(tmp_path)
     path = followed.write("a.md", "The page 1.")
     state = path.stat()

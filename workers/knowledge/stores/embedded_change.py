@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 
 from workers.knowledge.document import KnowledgeError
 from workers.knowledge.embedder import Vectors
@@ -28,6 +29,8 @@ _SCRATCH = (
     )""",
 )
 
+_json = json.JSONEncoder(ensure_ascii=False).encode
+
 
 @contextmanager
 def scratch_database(db: sqlite3.Connection) -> Iterator[None]:
@@ -41,20 +44,19 @@ def scratch_database(db: sqlite3.Connection) -> Iterator[None]:
 def prepare(db: sqlite3.Connection, put: Iterable[NewDocument], dimensions: int, words: Counter[str]) -> int:
     """Write the documents into the scratch database; counts their words; says how many passages they have."""
     first = 1
-    for document in put:
-        if document.vectors.shape != (len(document.passages), dimensions):
-            raise ValueError(f"{document.source} has vectors of the shape {document.vectors.shape}")
-        count = len(document.passages)
-        for said in document.words:
-            words.update(set(said))
-        with transaction(db, "DEFERRED"):  # of the scratch database alone
+    with transaction(db, "DEFERRED"):  # of the scratch database alone
+        for document in put:
+            if document.vectors.shape != (len(document.passages), dimensions):
+                raise ValueError(f"{document.source} has vectors of the shape {document.vectors.shape}")
+            count = len(document.passages)
+            words.update(chain.from_iterable(map(set, document.words)))
             db.executemany("INSERT INTO scratch.passages VALUES (?, ?, ?, ?, ?, ?, ?, ?)", _rows(document, first))
             db.execute(
                 "INSERT INTO scratch.documents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (first, *document_fields(document), count),
             )
-        # A document without passages takes a number too: `first` is its key.
-        first += max(1, count)
+            # A document without passages takes a number too: `first` is its key.
+            first += max(1, count)
     return first - 1
 
 
@@ -144,8 +146,7 @@ def _rows(document: NewDocument, first: int) -> Iterator[tuple[object, ...]]:
     for number, (one, words, vector) in enumerate(
         zip(document.passages, document.words, document.vectors, strict=True), first
     ):
-        heading = json.dumps(one.heading, ensure_ascii=False)
-        yield number, heading, one.language, one.page, one.url, one.text, _blob(vector), " ".join(words)
+        yield number, _json(one.heading), one.language, one.page, one.url, one.text, _blob(vector), " ".join(words)
 
 
 def _blob(vector: Vectors) -> bytes:
