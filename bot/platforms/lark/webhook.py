@@ -20,16 +20,14 @@ import structlog
 from aiohttp import web
 from Crypto.Cipher import AES
 
-from bot.link import link_of
-from bot.platform import LinkDeadError, PlatformError
+from bot.call_server import taking_calls
+from bot.platform import PlatformError
 from bot.platforms.lark import metrics
 from config.platform_sections import LarkSettings
 
 Take = Callable[[bytes | str], Awaitable[dict[str, Any] | None]]
 BODY_BYTES_MAX = 2**20
 """The longest text is 150 KB, and encryption adds a third."""
-LINGER_S = 1.0
-"""How long the rest of a body that is too large is read and thrown away, so that its sender sees the refusal."""
 CLOCKS_APART_MAX_S = 300.0
 
 log = structlog.get_logger(__name__)
@@ -108,24 +106,16 @@ class Webhook:
 
     async def run(self, closed: asyncio.Event) -> None:
         """Serve until `closed` is set; raises LinkDeadError where the port cannot be had."""
-        app = web.Application(client_max_size=BODY_BYTES_MAX)
-        app.router.add_post(self._settings.webhook_path, self._serve)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=3.0, lingering_time=LINGER_S)
-        await runner.setup()
-        try:
-            host, port = self._settings.webhook_host, self._settings.webhook_port
-            try:
-                await web.TCPSite(runner, host, port).start()
-            except OSError as error:
-                raise LinkDeadError(f"Lark's webhook cannot listen on {host}:{port} ({error.strerror})") from error
-            self.port = runner.addresses[0][1]
+        async with taking_calls(
+            "lark",
+            self._settings.webhook_host,
+            self._settings.webhook_port,
+            [web.post(self._settings.webhook_path, self._serve)],
+            max_body_bytes=BODY_BYTES_MAX,
+            port_setting="FENNEL_LARK__WEBHOOK_PORT",
+        ) as self.port:
             self.ready.set()
-            link_of("lark").listens()
-            log.info("Lark's webhook listens", host=host, port=self.port, path=self._settings.webhook_path)
             await closed.wait()
-        finally:
-            link_of("lark").down()
-            await runner.cleanup()
 
     async def _serve(self, request: web.Request) -> web.Response:
         try:

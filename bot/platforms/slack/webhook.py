@@ -14,8 +14,7 @@ from slack_bolt.adapter.aiohttp import to_aiohttp_response, to_bolt_request
 from slack_bolt.app.async_app import AsyncApp
 from slack_sdk.signature import SignatureVerifier
 
-from bot.link import link_of
-from bot.platform import LinkDeadError
+from bot.call_server import taking_calls
 
 PATH = "/slack/events"
 MAX_BODY_BYTES = 1_000_000
@@ -35,22 +34,16 @@ class Webhook:
 
     async def run(self, closed: asyncio.Event) -> None:
         """Serve. Raises LinkDeadError where the port cannot be had."""
-        server = web.Application(client_max_size=MAX_BODY_BYTES)
-        server.router.add_post(PATH, self._take)
-        runner = web.AppRunner(server, access_log=None, shutdown_timeout=2.0)
-        await runner.setup()
-        try:
-            try:
-                await web.TCPSite(runner, self._host, self._port).start()
-            except OSError as error:
-                raise LinkDeadError(f"cannot listen on {self._host}:{self._port}: {error.strerror or error}") from error
-            self.url = f"http://{self._host}:{runner.addresses[0][1]}{PATH}"
-            log.info("listening for Slack", url=self.url)
-            link_of("slack").listens()
+        async with taking_calls(
+            "slack",
+            self._host,
+            self._port,
+            [web.post(PATH, self._take)],
+            max_body_bytes=MAX_BODY_BYTES,
+            port_setting="FENNEL_SLACK__HTTP_PORT",
+        ) as port:
+            self.url = f"http://{self._host}:{port}{PATH}"
             await closed.wait()
-        finally:
-            link_of("slack").down()
-            await runner.cleanup()
 
     async def _take(self, request: web.Request) -> web.Response:
         """One request of Slack's. A body that is too large is refused by aiohttp with 413."""

@@ -83,6 +83,7 @@ class WeComCallback(Platform):
         self._streams = PolledStreams(redis_address)
         self._receive: Receive | None = None
         self._closed = asyncio.Event()
+        self._listening = asyncio.Lock()
         self._handed: weakref.WeakValueDictionary[str, asyncio.Event] = weakref.WeakValueDictionary()
 
     # --- from WeCom
@@ -90,11 +91,8 @@ class WeComCallback(Platform):
     async def listen(self, receive: Receive) -> None:
         """Take calls until closed. Raises LinkDeadError where the port is taken."""
         self._receive = receive
-        try:
-            await self.server.start()
-            await self._closed.wait()
-        finally:
-            await self.server.close()
+        async with self._listening:
+            await self.server.run(self._closed)
 
     async def _take(self, body: Body) -> Body | None:
         """One call that is WeCom's; the passive answer to it."""
@@ -209,8 +207,8 @@ class WeComCallback(Platform):
         self._closed.set()
         for handed in list(self._handed.values()):
             handed.set()
-        await self.server.close()
-        await self._streams.close()
+        async with self._listening:  # the calls in hand are answered out of the streams
+            await self._streams.close()
 
     async def _until_taken(self, question: Question, polled: Polled) -> Polled:
         """Wait until WeCom has taken the end, or until it polls no more. Raises SendLaterError on close."""

@@ -15,8 +15,7 @@ from typing import Any
 import structlog
 from aiohttp import web
 
-from bot.link import link_of
-from bot.platform import LinkDeadError
+from bot.call_server import taking_calls
 from bot.platforms.wecom import metrics
 from bot.platforms.wecom.crypto import CallbackCipher, ForgedError
 from contract.errors import FennelError
@@ -42,30 +41,18 @@ class CallbackServer:
         self._host = host
         self._cipher = cipher
         self._take = take
-        self._runner: web.AppRunner | None = None
 
-    async def start(self) -> None:
-        """Listen. Raises LinkDeadError where the port is taken."""
-        app = web.Application(client_max_size=MAX_BODY_BYTES)
-        app.router.add_get(PATH, self._verify)
-        app.router.add_post(PATH, self._called)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=2.0)
-        await self._runner.setup()
-        try:
-            await web.TCPSite(self._runner, self._host, self.port).start()
-        except OSError as error:
-            raise LinkDeadError(f"WeCom's callbacks cannot be taken at {self._host}:{self.port}: {error}") from error
-        self.port = self._runner.addresses[0][1]
-        link_of("wecom").listens()
-        log.info("taking WeCom's callbacks", host=self._host, port=self.port, path=PATH)
-
-    async def close(self) -> None:
-        """Take no more calls; those in hand are answered."""
-        link_of("wecom").down()
-        # Both who listens and who closes come here, and a runner does not bear to be cleaned up by two.
-        runner, self._runner = self._runner, None
-        if runner is not None:
-            await runner.cleanup()
+    async def run(self, closed: asyncio.Event) -> None:
+        """Serve until `closed` is set, and answer what is in hand. Raises LinkDeadError where the port is taken."""
+        async with taking_calls(
+            "wecom",
+            self._host,
+            self.port,
+            [web.get(PATH, self._verify), web.post(PATH, self._called)],
+            max_body_bytes=MAX_BODY_BYTES,
+            port_setting="FENNEL_WECOM__CALLBACK_PORT",
+        ) as self.port:
+            await closed.wait()
 
     async def _verify(self, request: web.Request) -> web.Response:
         try:

@@ -131,6 +131,8 @@ async def test_a_port_in_use_is_told(fake: FakeSlack, make_settings: MakeSetting
     async with listening(fake, platform) as receiver:
         port = int(platform.events_url.split(":")[2].split("/")[0])
         second = slack_platform(make_settings(slack=slack_settings(fake, mode="http", http_port=port)))
-        with pytest.raises(LinkDeadError, match=f"cannot listen on 127.0.0.1:{port}"):
+        with pytest.raises(
+            LinkDeadError, match=f"cannot listen at 127.0.0.1:{port} for slack .* FENNEL_SLACK__HTTP_PORT"
+        ):
             await second.listen(receiver.receive)
         await second.close()

@@ -122,7 +122,7 @@ def test_the_secret_goes_over_https_only(fake: FakeLark) -> None:
 async def test_a_port_that_is_taken_ends_the_program(fake: FakeLark, make_platform: MakePlatform) -> None:
     """A webhook that cannot listen says so."""
     platform = make_platform({"mode": "webhook", "webhook_port": fake.port})
-    with pytest.raises(LinkDeadError, match=f"127.0.0.1:{fake.port}"):
+    with pytest.raises(LinkDeadError, match=f"127.0.0.1:{fake.port} for lark .* FENNEL_LARK__WEBHOOK_PORT"):
         await platform.listen(Heard())
 
 

@@ -423,6 +423,6 @@ async def test_a_port_that_is_taken_ends_the_bot_with_a_sentence(fake: FakeWeCom
     async def receive(event: ChatEvent) -> None:
         raise AssertionError(event)
 
-    with pytest.raises(LinkDeadError, match=f"127.0.0.1:{fake.port}"):
+    with pytest.raises(LinkDeadError, match=f"127.0.0.1:{fake.port} for wecom .* FENNEL_WECOM__CALLBACK_PORT"):
         await platform.listen(receive)
     await platform.close()
