@@ -7,7 +7,6 @@ Exit codes: 0 answered, 2 no question, 3 not in the knowledge base, 4 failed, to
 from __future__ import annotations
 
 import asyncio
-import json
 import signal
 import sys
 import unicodedata
@@ -21,6 +20,7 @@ from rich.text import Text
 from bot import rendering
 from bot.platform import Reply
 from cli.asking import Asking
+from cli.printing import JSON_OPTION, print_json
 from cli.running import NothingRunningError
 from config.loading import load_settings
 from config.settings import Settings
@@ -34,7 +34,7 @@ EXIT_CODES = {Outcome.ANSWERED: 0, Outcome.SMALL_TALK: 0, Outcome.NOT_FOUND: NOT
 
 @click.command()
 @click.argument("question")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+@JSON_OPTION
 def ask(question: str, as_json: bool) -> None:
     """Ask one question and print the answer."""
     complaint = what_is_wrong_with(question)
@@ -165,7 +165,7 @@ class JsonPrinter:
             "first_text_ms": final.first_text_ms,
             "total_ms": final.total_ms,
         }
-        click.echo(json.dumps(body, ensure_ascii=False))
+        print_json(body)
 
 
 def timings(final: FinalAnswer) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -14,6 +13,7 @@ from rich.text import Text
 
 from bot.registry import PLATFORMS
 from cli.checks import machine, model, platforms, programs, store
+from cli.printing import JSON_OPTION, print_json
 from config.loading import load_settings
 from config.settings import Settings
 from config.settings_error import SettingsError
@@ -24,7 +24,7 @@ SICK = 1
 
 @click.command()
 @click.argument("platform", required=False, type=click.Choice(sorted(set(PLATFORMS) - {"console"})))
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@JSON_OPTION
 def doctor(platform: str | None, as_json: bool) -> None:
     """Look at everything, or at one PLATFORM, and say what is wrong and what mends it. Exit code 1: something is."""
     try:
@@ -33,7 +33,7 @@ def doctor(platform: str | None, as_json: bool) -> None:
         found = [Finding("settings", False, str(error), "correct it; config/fennel.toml explains every setting")]
     is_well = all(one.is_well for one in found)
     if as_json:
-        click.echo(json.dumps({"is_well": is_well, "findings": [asdict(one) for one in found]}, ensure_ascii=False))
+        print_json({"is_well": is_well, "findings": [asdict(one) for one in found]})
     else:
         show(found, Console())
     sys.exit(0 if is_well else SICK)

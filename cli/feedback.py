@@ -76,7 +76,7 @@ def export(days: int, form: str) -> None:
     records = [_record(one) for one in judged]
     if form == "jsonl":
         for record in records:
-            click.echo(json.dumps(record, ensure_ascii=False))
+            print_json(record)
         return
     writer = csv.writer(sys.stdout)
     keys = ["at", "platform", "verdict", "reason", "by", "question_id", "question", "answer", "passages", "versions"]

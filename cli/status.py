@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from typing import Any
@@ -14,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.overview import look
+from cli.printing import print_json
 from config.loading import load_settings
 from config.settings import Settings
 
@@ -32,7 +32,7 @@ def status(as_json: bool, watch: bool) -> None:
         return
     found = look(settings)
     if as_json:
-        click.echo(json.dumps(found, ensure_ascii=False))
+        print_json(found)
     else:
         Console().print(rendered(found))
     sys.exit(0 if found["running"] else NOTHING_RUNNING)
@@ -42,7 +42,7 @@ def _watch(settings: Settings, as_json: bool) -> None:
     try:
         if as_json:
             while True:
-                click.echo(json.dumps(look(settings), ensure_ascii=False))
+                print_json(look(settings))
                 time.sleep(REFRESH_S)
         with Live(rendered(look(settings)), auto_refresh=False, screen=sys.stdout.isatty()) as live:
             while True:

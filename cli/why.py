@@ -5,7 +5,6 @@ Exit codes: 3 nothing is known of the question, 5 Redis does not answer.
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import asdict
 from datetime import datetime
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.printing import printable
+from cli.printing import JSON_OPTION, print_json, printable
 from config.loading import load_settings
 from config.settings import Settings
 from contract import names
@@ -45,7 +44,7 @@ _OTHER_ENDS = {
 
 @click.command()
 @click.argument("question_id", metavar="QUESTION-ID")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+@JSON_OPTION
 def why(question_id: str, as_json: bool) -> None:
     """Tell why the bot answered a question or was silent; `gate.why_ttl_s` says how long it can.
 
@@ -64,7 +63,7 @@ def why(question_id: str, as_json: bool) -> None:
         click.echo(f"fennel: nothing is known of {question_id}: another id, or older than {days:g} days.", err=True)
         sys.exit(UNKNOWN)
     if as_json:
-        click.echo(json.dumps({"outcome": outcome, "why": asdict(found) if found else None}, ensure_ascii=False))
+        print_json({"outcome": outcome, "why": asdict(found) if found else None})
     else:
         _print(question_id, found, outcome)
 
