@@ -3,7 +3,7 @@
 Adding is compared with the embedder alone, in the same run and on the same passages: it embeds them from as many
 threads as there are cores, with nothing to read, parse, cut or write. Rounds of both take turns, and the ratio is taken
 round by round, because the machine is others' too; what others do does not change the ratio of the processor time that
-both took, those of the parsing processes counted. Then 10,000 files are synced, and synced again unchanged.
+both took, those of the parsing processes counted. Then as many small files are synced, and synced again unchanged.
 """
 
 from __future__ import annotations
@@ -47,21 +47,27 @@ def main() -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3, help="of adding; 0: only sync")
-    parser.add_argument("--files", type=int, default=10_000, help="to sync; 0: only add")
+    parser.add_argument("--files", type=int, default=10_000, help="about as many to add, and to sync")
+    parser.add_argument("--adding-only", action="store_true", help="leave the syncing out")
     asked = parser.parse_args()
     embedder = open_embedder(load_settings().knowledge.embedder)
     embedder.embed(["ready"])
-    with tempfile.TemporaryDirectory() as folder:
-        if asked.rounds:
-            write_results("ingest", {"embedder": embedder.id, **_adding(Path(folder), embedder, asked.rounds)})
-        if asked.files:
+    if asked.rounds:
+        write_results("ingest", {"embedder": embedder.id, **measure_adding(embedder, asked.rounds, asked.files)})
+    if not asked.adding_only:
+        with tempfile.TemporaryDirectory() as folder:
             write_results("sync", {"embedder": embedder.id, **_syncing(Path(folder), embedder, asked.files)})
 
 
-def _adding(folder: Path, embedder: Embedder, rounds: int) -> dict[str, float]:
-    """Passages a second by ingest and by the embedder alone."""
+def measure_adding(embedder: Embedder, rounds: int, files: int) -> dict[str, float]:
+    """Passages a second by ingest and by the embedder alone, of about so many documents; prints a table."""
+    with tempfile.TemporaryDirectory() as folder:
+        return _adding(Path(folder), embedder, rounds, files)
+
+
+def _adding(folder: Path, embedder: Embedder, rounds: int, files: int) -> dict[str, float]:
     docs = folder / "mixed"
-    _copy_examples(docs, copies=24)
+    _copy_examples(docs, files)
     cores = len(os.sched_getaffinity(0))
     ratios, cpu_ratios, added, alone, busy = [], [], [], [], []
     for number in range(rounds):
@@ -177,10 +183,11 @@ def _rounded(ratios: Sequence[float]) -> list[float]:
     return [round(one, 2) for one in ratios]
 
 
-def _copy_examples(docs: Path, copies: int) -> None:
-    """The written documents in both languages several times under other names, and one of each format."""
+def _copy_examples(docs: Path, files: int) -> None:
+    """The written documents in both languages again and again under other names, and one of each format."""
     originals = [path for folder in (EXAMPLES, RETRIEVAL) for path in folder.rglob("*.md")]
-    for number, original in [(number, one) for number in range(copies) for one in originals]:
+    copies = range(max(1, files // len(originals)))
+    for number, original in [(number, one) for number in copies for one in originals]:
         place = docs / str(number) / original.parent.parent.name / original.parent.name / original.name
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(original, place)

@@ -16,17 +16,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.ingest import measure_adding
 from benchmarks.report import print_table, write_results
 from config.environment import CHECKOUT
 from config.loading import load_settings
 from tests.workers.knowledge.base import files_below
-from workers.knowledge.base import DEFAULT_BASE
-from workers.knowledge.document_maker import embedded_text
 from workers.knowledge.embedder import Embedder, open_embedder
 from workers.knowledge.ingest import Ingest
 from workers.knowledge.reranker import Reranker, open_reranker
@@ -43,7 +41,7 @@ SETS = {
 SIZES = (10_000, 100_000, 1_000_000)
 PASSAGE_TOKENS = 220
 FOUND = 10
-COPIES = 8  # of all documents, for the speed of adding
+ADDED_FILES = 1_500  # `python -m benchmarks.ingest` adds 10,000, in rounds
 
 
 @dataclass(frozen=True)
@@ -73,7 +71,7 @@ def main() -> None:
             write_results("retrieval", results)
         if not arguments.quality_only:
             fast = {
-                "adding": adding_speed(embedder),
+                "adding": measure_adding(embedder, rounds=1, files=ADDED_FILES),
                 "question_embedding_p50_ms": embedding_speed(embedder),
                 "speed": {str(size): speed(size, arguments.bases) for size in SIZES if size <= arguments.passages},
             }
@@ -165,37 +163,6 @@ def add(store: Store, embedder: Embedder, folders: Sequence[Path]) -> int:
     return sum(one.passages for one in store.bases())
 
 
-def adding_speed(embedder: Embedder) -> dict[str, float]:
-    """Passages a second: the embedder alone on all cores, and adding documents, which does everything else too."""
-    with tempfile.TemporaryDirectory() as home:
-        for copy in range(COPIES):
-            for name, folder in SETS.items():
-                for path in folder.rglob("*.md"):
-                    target = Path(home, "documents", str(copy), name, path.relative_to(folder))
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    target.write_text(path.read_text(encoding="utf-8") + f"\n\nCopy {copy}.\n", encoding="utf-8")
-        store = new_store(Path(home), embedder)
-        began_s = time.perf_counter()
-        count = add(store, embedder, [Path(home, "documents")])
-        adding_s = time.perf_counter() - began_s
-        passages = [
-            one for known in store.documents(DEFAULT_BASE) for one in store.passages_of(DEFAULT_BASE, known.identity)
-        ]
-        texts = [embedded_text(one) for one in passages]
-        batches = [texts[at : at + 16] for at in range(0, len(texts), 16)]
-        began_s = time.perf_counter()
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            list(pool.map(embedder.embed, batches))
-        embedding_s = time.perf_counter() - began_s
-        store.close()
-    return {
-        "passages": count,
-        "embedder_alone_per_s": round(count / embedding_s, 1),
-        "adding_per_s": round(count / adding_s, 1),
-        "share": round(embedding_s / adding_s, 3),
-    }
-
-
 def embedding_speed(embedder: Embedder) -> float:
     """The time for the vector of a question, which the searches below do not count."""
     lines = [json.loads(line) for line in (DATA / "handbook.jsonl").read_text(encoding="utf-8").splitlines()]
@@ -234,7 +201,6 @@ def print_tables(results: dict[str, Any]) -> None:
         rows = [[way, *times.values()] for way, times in results["search_ms"].items()]
         print_table("a search, with the question's vector (ms)", ["", "mean", "p50", "p95"], rows)
     if "speed" in results:
-        print_table("adding documents", ["", "value"], [[key, str(value)] for key, value in results["adding"].items()])
         print(f"the vector of a question: p50 {results['question_embedding_p50_ms']} ms")
         columns = ["passages", *next(iter(results["speed"].values()))]
         rows = [[size, *map(str, figures.values())] for size, figures in results["speed"].items()]

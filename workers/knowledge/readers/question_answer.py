@@ -29,7 +29,7 @@ class JsonlPairsReader(Reader):
             columns = pair_columns(list(record)) if isinstance(record, dict) else None
             if columns is None:
                 raise DocumentError(f"line {number} is no object with a question and an answer")
-            values = [value if isinstance(value, str) else json.dumps(value) for value in record.values()]
+            values = [value if isinstance(value, str) else json.dumps(value, ensure_ascii=False) for value in record.values()]
             pairs.append((values[columns[0]], values[columns[1]]))
         return Reading("", tuple(pair_sections(pairs, ())))
 
