@@ -24,6 +24,8 @@ from contract.wire import WIRE_VERSION
 
 NAME = "fennel-%Y%m%d-%H%M%S.tar.gz"
 MADE_BY_US = re.compile(r"fennel-\d{8}-\d{6}\.tar\.gz")
+SUFFIXES = (".tar", ".gz", ".tgz")
+"""A file's name ends with one of these; any other name is a folder's."""
 LEFT_OUT = (
     "models: they are fetched again",
     "logs",
@@ -38,16 +40,18 @@ MEGABYTE = 1e6
 def backup(target: Path, keep: int | None) -> None:
     """Write Redis, the knowledge base, the gates and the settings into one file, while everything runs.
 
-    TARGET is a file, compressed where its name ends with gz, or a folder, in which the file is named by the time.
-    The file appears when it is whole; one of that name stays as it is until then. Secrets, models and logs are left
-    out. `fennel restore` is the way back.
+    TARGET is a file where its name ends with .tar, .tar.gz or .tgz. Every other name is that of a folder, which is made
+    where it is missing; the file in it is named by the time. The file appears when it is whole; one of that name stays
+    as it is until then. Secrets, models and logs are left out. `fennel restore` is the way back.
     """
     settings = load_settings()
-    if keep is not None and not target.is_dir():
+    is_folder = target.is_dir() or not target.name.endswith(SUFFIXES)
+    if keep is not None and not is_folder:
         raise click.UsageError(f"--keep counts the backups in a folder, and {target} is none")
-    file = target / time.strftime(NAME, time.gmtime()) if target.is_dir() else target
+    file = target / time.strftime(NAME, time.gmtime()) if is_folder else target
     try:
-        if target.is_dir():
+        if is_folder:
+            _make_folder(target)
             remove_left_behind(target.glob(".fennel-*.work"))
         with work_folder(file.with_name(f".{file.name}.work")) as work:
             manifest = _write(settings, work)
@@ -62,6 +66,15 @@ def backup(target: Path, keep: int | None) -> None:
         click.echo(f"  left out: {sentence}")
     for old in removed:
         click.echo(f"  removed: {old.name}")
+
+
+def _make_folder(folder: Path) -> None:
+    """Make the folder where it is missing. The one above has to be there: it may be a disk that is not mounted."""
+    if folder.exists() and not folder.is_dir():
+        raise ArchiveError(
+            f"{folder} is no folder, and the name of a backup's file ends with .tar, .tar.gz or .tgz: name another"
+        )
+    folder.mkdir(mode=0o700, exist_ok=True)
 
 
 def _write(settings: Settings, work: Path) -> Manifest:

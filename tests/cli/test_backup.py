@@ -96,6 +96,30 @@ def test_a_folder_gets_a_file_named_by_the_time_and_keeps_the_newest(home: Home,
     assert run_backup(tmp_path / "one.tar", "--keep", 2).exit_code == 2
 
 
+def test_a_name_without_an_archive_s_suffix_is_a_folder(home: Home, tmp_path: Path) -> None:
+    """It is made where it is missing, for its owner alone, and counted in; the one above it has to be there."""
+    for _ in range(2):
+        made = run_backup(tmp_path / "backups", "--keep", 1)
+        assert made.exit_code == 0, made.output
+
+    (file,) = (tmp_path / "backups").iterdir()
+    assert re.fullmatch(r"fennel-\d{8}-\d{6}\.tar\.gz", file.name)
+    assert (tmp_path / "backups").stat().st_mode & 0o777 == 0o700
+    failed = run_backup(tmp_path / "not-mounted" / "backups")
+    assert "cannot be written to" in str(failed.exception)
+    assert not (tmp_path / "not-mounted").exists()
+
+
+def test_a_file_of_another_name_is_not_written_over(home: Home, tmp_path: Path) -> None:
+    """Where a folder is meant and a file stands, the sentence says what a backup's file is called."""
+    (tmp_path / "backups").write_text("mine")
+    failed = run_backup(tmp_path / "backups")
+
+    assert isinstance(failed.exception, ArchiveError)
+    assert re.search(r"backups is no folder, and .* ends with \.tar, \.tar\.gz or \.tgz", str(failed.exception))
+    assert (tmp_path / "backups").read_text() == "mine"
+
+
 def test_where_there_is_nothing_nothing_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A wrong home folder is told, and leaves no archive that looks like one."""
     monkeypatch.setenv("FENNEL_HOME", str(tmp_path / "elsewhere"))
