@@ -9,9 +9,12 @@ from functools import cache
 from pathlib import Path
 
 from contract.errors import FennelError, error_code_of
+from pages.causes import prompt_too_long, redis_unusable
 from pages.sentences import modules, sentences_of
 
 ROOT = FennelError.__name__
+CAUSES = {"prompt-too-long": prompt_too_long, "redis-unusable": redis_unusable}
+"""Of errors that only take over what their cause says: all that it may say."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,8 @@ def sentences(code: str) -> str:
         for argument in call.args[:1]
         for sentence in sentences_of(argument, within)
     }
-    return "\n".join(f"- `{sentence}`" for sentence in sorted(said)) or "It says what its cause says."
+    said |= CAUSES.get(code, set)()
+    return "\n".join(f"- `{sentence}`" for sentence in sorted(said))
 
 
 @cache
@@ -68,9 +72,11 @@ def _calls() -> list[tuple[str, str, ast.Call, ast.AST]]:
 def _below(node: ast.AST, within: ast.AST, of_class: str) -> Iterator[tuple[str, str, ast.Call, ast.AST]]:
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.Call):
-            if isinstance(child.func, ast.Name):
-                yield child.func.id, of_class, child, within
-            elif isinstance(child.func, ast.Attribute) and child.func.attr == "__init__":
+            # A choice of classes may make an error of each.
+            for called in [child.func.body, child.func.orelse] if isinstance(child.func, ast.IfExp) else [child.func]:
+                if isinstance(called, ast.Name):
+                    yield called.id, of_class, child, within
+            if isinstance(child.func, ast.Attribute) and child.func.attr == "__init__":
                 yield ast.unparse(child.func), of_class, child, within
         inner = child if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef) else within
         yield from _below(child, inner, child.name if isinstance(child, ast.ClassDef) else of_class)

@@ -30,7 +30,7 @@ def sentences_of(expression: ast.expr, within: ast.AST, depth: int = _DEPTH) -> 
 
     A choice may be each of its sides, a name what it is set to, a call what the function returns.
     """
-    if own := _words(expression):
+    if own := _words(expression, within):
         return {own}
     if not depth:
         return set()
@@ -78,12 +78,23 @@ def _functions() -> dict[Function, ast.Module]:
     return {node: module for _, module in modules() for node in ast.walk(module) if isinstance(node, Function)}
 
 
-def _words(expression: ast.expr) -> str:
+def _words(expression: ast.expr, within: ast.AST) -> str:
     """The expression's own words; empty where it has none."""
     if isinstance(expression, ast.Constant) and isinstance(expression.value, str):
         text = expression.value
     elif isinstance(expression, ast.JoinedStr):
-        text = "".join(str(part.value) if isinstance(part, ast.Constant) else "…" for part in expression.values)
+        text = "".join(_part(part, within) for part in expression.values)
     else:
         return ""
     return re.sub(r"\s+", " ", text).replace("`", "'").strip() if re.search(r"\w\w", text) else ""
+
+
+def _part(part: ast.expr, within: ast.AST) -> str:
+    """A part of a text: its own words, or those of a variable that is set once."""
+    if isinstance(part, ast.Constant):
+        return str(part.value)
+    if isinstance(part, ast.FormattedValue) and isinstance(part.value, ast.Name):
+        texts = _set_to(part.value.id, within)
+        if len(texts) == 1:
+            return _words(*texts[0]) or "…"
+    return "…"

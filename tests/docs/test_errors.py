@@ -50,7 +50,7 @@ def test_every_error_has_its_cause_and_its_cure() -> None:
     lacking = [
         (code, part)
         for code, text in sections().items()
-        for part in ("**Cause.** ", "**Cure.** ", f"says {code} -->")
+        for part in ("**Cause.** ", "**Cure.** ", f"says {code} -->\n\n- `")
         if part not in text
     ]
 
@@ -91,8 +91,18 @@ def test_an_alert_that_a_page_names_exists() -> None:
         ("too-many-guesses", "too many wrong passwords: try again in … s"),  # the class makes it
         ("lock-lost", "another bot has taken this account over"),  # a constant
         ("stack", "the roll stops at …: … ….*"),  # a function returns it
+        ("newer-wire", "wire version … is not read here"),  # one of two classes is made
+        ("prompt-too-long", "the prompt has … tokens and the engine takes …"),  # another process says it
+        ("redis-unusable", "Redis at … wants a password: set FENNEL_REDIS__PASSWORD"),  # a cause with its cure
+        ("redis-unusable", r"… does not speak TLS as we do \(…\): for TLS the URL begins with rediss://"),
     ],
 )
 def test_a_sentence_is_told_wherever_it_is_made(code: str, sentence: str) -> None:
     """The page has what an error says when its class, a constant or a function makes the sentence, too."""
     assert re.search(f"- `{sentence}", sections()[code]), sections()[code]
+
+
+def test_what_waiting_cures_is_not_listed_among_what_it_does_not() -> None:
+    """A Redis that is away is waited for; the bot ends only over what stays wrong."""
+    assert "does not answer" not in sections()["redis-unusable"]
+    assert "ended the greeting" not in sections()["redis-unusable"]
