@@ -53,12 +53,25 @@ def test_every_outcome_is_in_the_glossary() -> None:
     assert [one.value for one in Outcome if one.value.replace("_", " ") not in meaning] == []
 
 
+def words() -> list[str]:
+    """The words of all rows, also of those that are not used."""
+    found = [word.strip() for row in rows() if len(row) == 3 and row[1] != "But" for word in row[0].split(",")]
+    return [word for word in found if word not in ("Word", "---", "Not")]
+
+
 def test_no_word_stands_twice() -> None:
     """Two rows for one word would be two meanings."""
-    words = [word.strip() for row in rows() if len(row) == 3 and row[1] != "But" for word in row[0].split(",")]
-    words = [word for word in words if word not in ("Word", "---", "Not")]
+    assert [word for word in set(words()) if words().count(word) > 1] == []
 
-    assert [word for word in set(words) if words.count(word) > 1] == []
+
+def test_every_section_of_the_settings_has_its_word() -> None:
+    """Whoever reads a section's name in the settings finds what it means: a word of its own, or a platform's name."""
+    (platforms,) = [row[1].lower() for row in rows() if row[0] == "platform"]
+    known = [word.lower() for word in words()]
+    sections = [section.removesuffix("s") for section in tomllib.loads(DEFAULTS_FILE.read_text())]
+
+    assert len(sections) > 20
+    assert [one for one in sections if not any(word.startswith(one) for word in known) and one not in platforms] == []
 
 
 def test_settings_and_metrics_use_no_word_that_is_given_up() -> None:
