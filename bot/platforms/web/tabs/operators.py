@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import RedisError
 
+from bot.platforms.web.findings import in_language
 from bot.platforms.web.look import Look
 from bot.platforms.web.tabs.frames import frame
 from bot.platforms.web.tabs.sight import Sight
@@ -35,7 +36,11 @@ class OperatorsPage:
     async def now(self) -> str:
         """Programs, engines, the queue, and what is wrong."""
         found = await self._sight.now()
-        return self._look.part("now.html", self._language, **found)
+        problems = [
+            {**one, **{name: in_language(one[name], self._language) for name in ("says", "cure")}}
+            for one in found["problems"]
+        ]
+        return self._look.part("now.html", self._language, **{**found, "problems": problems})
 
     async def questions(self) -> str:
         """The last questions, each with why it ended so."""
