@@ -13,6 +13,7 @@ import pytest
 
 from config.environment import CHECKOUT
 from pages.site import SCRIPTS, _script
+from tests.docs.pages import FENCE, pages
 
 # What runs mkdocs: whoever connects anywhere is refused.
 OFFLINE = """
@@ -113,6 +114,30 @@ def test_every_link_leads_somewhere(site: Path) -> None:
 
     assert sum(len(page.links) for page in pages.values()) > 500
     assert broken == []
+
+
+def test_lists_and_tables_are_shown_as_such(site: Path) -> None:
+    """No row without a head and no step that is indented by too little is left as it was typed."""
+    code = re.compile(r"<(pre|code|h[1-6])\b.*?</\1>", re.DOTALL)
+    typed = re.compile(r"\n(?:<p>)?((?:\d+\. |- |\|).{0,60})")
+    left = [
+        (file.name, found)
+        for file in site.rglob("*.html")
+        for article in re.findall(r"<article.*?</article>", file.read_text(), re.DOTALL)
+        for found in typed.findall(code.sub("", article))
+    ]
+
+    assert left == []
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
+def test_what_belongs_to_a_step_stands_below_it(page: Path) -> None:
+    """A block in a list is indented by four: by less, the site ends the list there and counts from 1 again."""
+    text = page.read_text()
+    shallow = re.compile(r"^ {1,3}(?:[-*] |\d+\. |\|).*|(?<=\n\n) {1,3}\S.*", re.MULTILINE)
+
+    assert [found[0] for found in FENCE.finditer(text) if len(found["indent"]) in (1, 2, 3)] == []
+    assert shallow.findall(FENCE.sub("", text)) == []
 
 
 def test_the_diagrams_of_all_pages_are_mermaid() -> None:
