@@ -29,7 +29,7 @@ class JsonlPairsReader(Reader):
             columns = pair_columns(list(record)) if isinstance(record, dict) else None
             if columns is None:
                 raise DocumentError(f"line {number} is no object with a question and an answer")
-            values = [value if isinstance(value, str) else json.dumps(value, ensure_ascii=False) for value in record.values()]
+            values = [_text(value) for value in record.values()]
             pairs.append((values[columns[0]], values[columns[1]]))
         return Reading("", tuple(pair_sections(pairs, ())))
 
@@ -49,3 +49,7 @@ def pair_sections(pairs: Iterable[tuple[str, str]], heading: tuple[str, ...]) ->
         blocks = tuple(block.strip() for block in answer.split("\n\n") if block.strip())
         if asked and blocks:
             yield Section((*heading, asked), blocks)
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
