@@ -1,7 +1,8 @@
-"""What is found, and how fast: ``python -m benchmarks.retrieval [--json] [--passages 1000000] [--quality-only]``.
+"""What is found, and how fast: ``python -m benchmarks.retrieval [--json] [--passages 1000000]``.
 
 Quality: labelled questions on three sets of documents, one page being right for each; in the question's language and
-across languages. The baselines are either side of the search alone. Speed: bases of made-up passages.
+across languages; `--quality-only` leaves the rest out, `--hard` asks 3,000 harder questions. The baselines are either
+side of the search alone. Speed: bases of made-up passages.
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmarks.ingest import measure_adding
+from benchmarks.question_sets import LabelledQuestion, QuestionSet, hard_sets, shipped_sets
 from benchmarks.report import print_table, write_results
-from config.environment import CHECKOUT
 from config.loading import load_settings
 from tests.workers.knowledge.base import files_below
 from workers.knowledge.embedder import Embedder, open_embedder
@@ -32,15 +33,10 @@ from workers.knowledge.retrievers.hybrid import HybridRetriever
 from workers.knowledge.store import Store
 from workers.knowledge.stores.embedded import EmbeddedStore
 
-DATA = CHECKOUT / "tests" / "data" / "retrieval"
-SETS = {
-    "handbook": CHECKOUT / "examples" / "handbook",
-    "cargo-bike": DATA / "cargo-bike",
-    "print-api": DATA / "print-api",
-}
 SIZES = (10_000, 100_000, 1_000_000)
 PASSAGE_TOKENS = 220
 FOUND = 10
+FEW_SETS = 5  # more are shown together alone
 ADDED_FILES = 1_500  # `python -m benchmarks.ingest` adds 10,000, in rounds
 
 
@@ -61,13 +57,20 @@ def main() -> None:
     parser.add_argument("--bases", type=Path, help="a folder to keep the made-up bases in, which take minutes to fill")
     only = parser.add_mutually_exclusive_group()
     only.add_argument("--quality-only", action="store_true", help="leave the speed out")
+    only.add_argument("--hard", action="store_true", help="3,000 harder questions, and nothing else")
     only.add_argument("--speed-only", action="store_true", help="leave the quality out")
     arguments = parser.parse_args()
     embedder = open_embedder("use-multilingual")
+    if arguments.hard:
+        with tempfile.TemporaryDirectory() as folder:
+            found = quality(embedder, hard_sets(Path(folder)), ("sentences",))
+        write_results("retrieval-hard", found)
+        print_tables(found)
+        return
     results: dict[str, Any] = {}
     with contextlib.redirect_stdout(sys.stderr) if arguments.json else contextlib.nullcontext():
         if not arguments.speed_only:
-            results |= quality(embedder)
+            results |= quality(embedder, shipped_sets(), ("sentences", "likelihood"))
             write_results("retrieval", results)
         if not arguments.quality_only:
             fast = {
@@ -83,36 +86,41 @@ def main() -> None:
         print_tables(results)
 
 
-def quality(embedder: Embedder) -> dict[str, Any]:
+def quality(embedder: Embedder, sets: Sequence[QuestionSet], rerankers: Sequence[str]) -> dict[str, Any]:
     """For each way of searching the figures of each set and language, and of all sets; and what a search takes."""
-    ways: dict[str, dict[str, dict[str, float]]] = {}
-    ranked: dict[str, list[Ranked]] = {}
-    times_ms: dict[str, list[float]] = {}
-    rerankers = {name: _reranker(name, embedder) for name in ("none", "sentences", "likelihood")}
-    for name, folder in SETS.items():
-        lines = [json.loads(line) for line in (DATA / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()]
+    ranked: dict[str, dict[str, list[Ranked]]] = {}
+    opened = {name: _reranker(name, embedder) for name in rerankers}
+    for one in sets:
         with tempfile.TemporaryDirectory() as home:
             store = new_store(Path(home), embedder)
-            add(store, embedder, [folder])
+            add(store, embedder, [one.folder])
+            reranked = {f"hybrid, by {name}": HybridRetriever(store, embedder, opened[name]) for name in rerankers}
             for way, retriever in {
                 "hybrid": HybridRetriever(store, embedder),
-                "hybrid, by likelihood": HybridRetriever(store, embedder, rerankers["likelihood"]),
-                "hybrid, by sentences": HybridRetriever(store, embedder, rerankers["sentences"]),
+                **reranked,
                 "dense alone": HybridRetriever(store, embedder, coverage_weight=0.0),
                 "lexical alone": HybridRetriever(store, embedder, dense_weight=0.0),
             }.items():
                 retriever.prepare()
-                found = [_ranked(retriever, line, folder) for line in lines]
-                times_ms.setdefault(way, []).extend(one.took_ms for one in found)
-                ranked.setdefault(way, []).extend(found)
-                ways.setdefault(way, {})[name] = _figures(found)
-                for group in sorted({one.group for one in found}):
-                    ways[way][f"{name} {group}"] = _figures([one for one in found if one.group == group])
+                ranked.setdefault(way, {})[one.name] = [_ranked(retriever, asked, one) for asked in one.questions]
             store.close()
-    for way, found in ranked.items():
+    return {
+        "quality": {way: _rows(found, with_sets=len(sets) <= FEW_SETS) for way, found in ranked.items()},
+        "search_ms": {
+            way: _quantiles([one.took_ms for some in found.values() for one in some]) for way, found in ranked.items()
+        },
+    }
+
+
+def _rows(ranked: Mapping[str, Sequence[Ranked]], *, with_sets: bool) -> dict[str, dict[str, float]]:
+    every = [one for found in ranked.values() for one in found]
+    rows = {}
+    for name, found in [*(ranked.items() if with_sets else ()), ("all", every)]:
+        if name != "all":
+            rows[name] = _figures(found)
         for group in sorted({one.group for one in found}):
-            ways[way][f"all {group}"] = _figures([one for one in found if one.group == group])
-    return {"quality": ways, "search_ms": {way: _quantiles(times) for way, times in times_ms.items()}}
+            rows[f"{name} {group}"] = _figures([one for one in found if one.group == group])
+    return rows
 
 
 def _reranker(name: str, embedder: Embedder) -> Reranker | None:
@@ -129,17 +137,16 @@ def _quantiles(times_ms: Sequence[float]) -> dict[str, float]:
     }
 
 
-def _ranked(retriever: HybridRetriever, line: dict[str, str], folder: Path) -> Ranked:
-    pages: list[str] = []
+def _ranked(retriever: HybridRetriever, asked: LabelledQuestion, pages: QuestionSet) -> Ranked:
+    found: list[str] = []
     began_s = time.perf_counter()
-    hits = retriever.search(line["question"], FOUND)
+    hits = retriever.search(asked.text, FOUND)
     took_ms = 1000 * (time.perf_counter() - began_s)
     for hit in hits:
-        page = os.path.relpath(hit.passage.source, folder)
-        if page not in pages:
-            pages.append(page)
-    group = f"{line['language']} across" if line["kind"] == "cross" else line["language"]
-    return Ranked(group, pages.index(line["source"]) + 1 if line["source"] in pages else 0, took_ms)
+        page = os.path.relpath(hit.passage.source, pages.folder)
+        if page not in found:
+            found.append(page)
+    return Ranked(asked.group, found.index(asked.page) + 1 if asked.page in found else 0, took_ms)
 
 
 def _figures(found: Sequence[Ranked]) -> dict[str, float]:
@@ -165,11 +172,10 @@ def add(store: Store, embedder: Embedder, folders: Sequence[Path]) -> int:
 
 def embedding_speed(embedder: Embedder) -> float:
     """The time for the vector of a question, which the searches below do not count."""
-    lines = [json.loads(line) for line in (DATA / "handbook.jsonl").read_text(encoding="utf-8").splitlines()]
     times_ms = []
-    for line in lines:
+    for asked in shipped_sets()[0].questions:
         began_s = time.perf_counter()
-        embedder.embed([line["question"]])
+        embedder.embed([asked.text])
         times_ms.append(1000 * (time.perf_counter() - began_s))
     return round(statistics.median(times_ms), 2)
 

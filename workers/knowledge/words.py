@@ -6,6 +6,7 @@ An identifier (`X-Tide-Retry-After`, `ingest-03.internal`, `E14`) counts whole a
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from itertools import pairwise
@@ -16,6 +17,7 @@ Language = Literal["en", "zh"]
 CJK = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u3007"
 _CJK_CHARACTER = re.compile(f"[{CJK}]")
 _FIRST_CJK = "\u3007"
+_IDENTIFIER_TIMES = 2.0
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
 _TERM = re.compile(rf"[{CJK}]+|[^\W{CJK}]+(?:[-./:@#+'][^\W{CJK}]+)*")
 _PART = re.compile(r"[^\W_]+")
@@ -87,6 +89,15 @@ def content_terms(text: str) -> list[str]:
 def is_identifier(term: str) -> bool:
     """Whether the term is a code or a name of a machine (e47, dw-118, ingest-03.internal), which means one thing."""
     return any(character.isdigit() for character in term) and any(character.isalpha() for character in term)
+
+
+def rarity(word: str, count: int, size: int) -> float:
+    """How much a word says that stands in `count` of `size` passages: BM25's inverse document frequency.
+
+    An identifier counts twice.
+    """
+    times = _IDENTIFIER_TIMES if is_identifier(word) else 1.0
+    return times * math.log1p((size - min(count, size) + 0.5) / (count + 0.5))
 
 
 def stem(word: str) -> str:

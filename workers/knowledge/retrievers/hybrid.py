@@ -9,7 +9,6 @@ with any weight, and far more than fusing the two ranks as equals.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
@@ -20,10 +19,9 @@ from workers.knowledge.found import joined, without_duplicates
 from workers.knowledge.reranker import Reranker, open_reranker
 from workers.knowledge.retriever import Retriever, ScoredPassage
 from workers.knowledge.store import Snapshot, Store
-from workers.knowledge.words import content_terms, is_identifier
+from workers.knowledge.words import content_terms, rarity
 
 COVERAGE_WEIGHT = 0.35
-_IDENTIFIER_WEIGHT = 2.0
 _CANDIDATES = 32  # taken from each side; the best few of either are far above the last of them
 _COMMON_SHARE = 0.25  # a word in more of the passages than this is not searched for; it still counts as covered
 _MOST_POSTINGS = 4_000  # passages that the words searched for stand in, together: what a full-text search costs
@@ -122,10 +120,7 @@ def _ranks(found: Collection[int]) -> dict[int, int]:
 def _weights(words: Sequence[str], snapshot: Snapshot) -> dict[str, tuple[float, int]]:
     """How much each word counts, and in how many passages it stands."""
     frequencies = snapshot.frequencies(words)
-    return {
-        word: (_rarity(count, snapshot.size) * (_IDENTIFIER_WEIGHT if is_identifier(word) else 1.0), count)
-        for word, count in frequencies.items()
-    }
+    return {word: (rarity(word, count, snapshot.size), count) for word, count in frequencies.items()}
 
 
 def _searched(weights: Mapping[str, tuple[float, int]], snapshot: Snapshot) -> dict[str, float]:
@@ -139,11 +134,6 @@ def _searched(weights: Mapping[str, tuple[float, int]], snapshot: Snapshot) -> d
         if count:
             chosen[word] = weight
     return chosen
-
-
-def _rarity(count: int, size: int) -> float:
-    """How much a word says, by the passages it stands in (the inverse document frequency of BM25)."""
-    return math.log1p((size - min(count, size) + 0.5) / (count + 0.5))
 
 
 def _coverage(weights: Mapping[str, tuple[float, int]], said: Sequence[str]) -> float:
