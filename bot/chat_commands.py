@@ -24,7 +24,6 @@ from contract import names
 from contract.answer import FinalAnswer, Outcome
 from contract.question import Question
 from contract.why import Why
-from contract.wire import WireError
 
 QUESTION_CHARACTERS = 120
 QUOTE_CHARACTERS = 300
@@ -162,11 +161,7 @@ class ChatCommands:
         )
         question_id = Question.from_wire(final.question).id
         lines = [told.text, asked.say("why_id", id=question_id).text]
-        wire = await self._redis.get(names.why_key(question_id))
-        try:
-            why = Why.from_wire(wire) if wire else None
-        except WireError:
-            why = None
+        why = Why.if_readable(await self._redis.get(names.why_key(question_id)))
         if why is not None:
             scores = {"score": f"{why.score:.2f}", "min_score": f"{why.min_score:.2f}"}
             lines.insert(1, asked.say("why_score", **scores).text)

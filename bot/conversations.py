@@ -10,7 +10,6 @@ from bot.chat_message import ChatMessage
 from bot.redis_link import run_script
 from contract import names, scripts
 from contract.question import Question
-from contract.wire import WireError
 
 
 def may_be_ours(message: ChatMessage) -> bool:
@@ -42,13 +41,6 @@ class Conversations:
             replies = await step.execute()
         # Whatever has its end is over, though it may not have been shown yet.
         wires = [wire for wire, is_over in zip(replies[::2], replies[1::2], strict=True) if not is_over]
-        questions = [question for wire in wires if (question := _read(wire)) and question.place == here.place]
-        own = [one for one in questions if of_everybody or one.asker == here.asker]
+        read = [question for wire in wires if (question := Question.if_readable(wire))]
+        own = [one for one in read if one.place == here.place and (of_everybody or one.asker == here.asker)]
         return [one for one in own if one.thread == here.thread] or own
-
-
-def _read(wire: str | bytes | None) -> Question | None:
-    try:
-        return Question.from_wire(wire) if wire else None
-    except WireError:
-        return None

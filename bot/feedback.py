@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from bot.chat_event import FeedbackGiven
 from contract import names
-from contract.wire import WireError, WireRecord, need
+from contract.wire import WireRecord, need
 
 READ_AT_ONCE = 500
 
@@ -65,17 +65,9 @@ async def all_feedback(redis: Redis, since_s: float = 0.0) -> AsyncIterator[Feed
     """What people have said since then, the oldest first. Raises RedisError."""
     keys: Any = await redis.zrangebyscore(names.FEEDBACK_KEY, since_s, "+inf")
     for start in range(0, len(keys), READ_AT_ONCE):
-        batch = [_read(wire) for wire in await redis.mget(keys[start : start + READ_AT_ONCE])]
+        batch = [Feedback.if_readable(wire) for wire in await redis.mget(keys[start : start + READ_AT_ONCE])]
         found = [one for one in batch if one is not None]
         # Somebody may be quicker than we are at writing down what they see.
         shown = await redis.mget([names.shown_key(one.question_id) for one in found]) if found else []
         for one, final in zip(found, shown, strict=True):
             yield one if one.final else replace(one, final=str(final or ""))
-
-
-def _read(wire: Any) -> Feedback | None:
-    try:
-        return Feedback.from_wire(wire) if wire else None
-    except WireError:
-        # Of a newer version: it is shown by a newer program.
-        return None

@@ -18,7 +18,6 @@ from contract.answer import FinalAnswer
 from contract.errors import FennelError
 from contract.question import Question
 from contract.turn import Turn
-from contract.wire import WireError
 
 SCANNED_AT_ONCE = 1_000
 WAIT_S, LOOK_AGAIN_S = 10.0, 0.05
@@ -68,13 +67,14 @@ class Forgetting:
         """Their questions that nobody has seen the end of."""
         ids = await self._redis.zrange(names.open_key(self._platform), 0, -1)
         wires = await self._redis.mget([names.question_key(str(one)) for one in ids]) if ids else []
-        return [question for wire in wires if (question := _question(wire)) and self._is_theirs(question)]
+        return [question for wire in wires if (question := Question.if_readable(wire)) and self._is_theirs(question)]
 
     async def _forget_turns(self) -> int:
         removed = 0
         async for key in self._scan(names.turns_key(f"{_literal(self._platform)}:{_literal(self._tenant)}:*")):
             for wire in await self._redis.lrange(key, 0, -1):
-                if _asker_of(wire) == self._person:
+                turn = Turn.if_readable(wire)
+                if turn is not None and turn.asker == self._person:
                     removed += await self._redis.lrem(key, 0, str(wire))
         return removed
 
@@ -92,9 +92,8 @@ class Forgetting:
 
     def _is_of_them(self, wire: str | bytes) -> bool:
         """Whether they gave it, or it judges what they were answered."""
-        try:
-            feedback = Feedback.from_wire(wire)
-        except WireError:
+        feedback = Feedback.if_readable(wire)
+        if feedback is None:
             return False
         judged = _question_of_final(feedback.final)
         by_them = feedback.platform == self._platform and feedback.by == self._person
@@ -105,7 +104,7 @@ class Forgetting:
         removed = 0
         found: dict[str, Question] = {}
         async for key in self._scan(names.question_key("*")):
-            question = _question(await self._redis.get(key))
+            question = Question.if_readable(await self._redis.get(key))
             if question is not None and self._is_theirs(question):
                 found[question.id] = question
         async for key in self._scan(names.shown_key("*")):
@@ -200,22 +199,6 @@ def _literal(text: str) -> str:
     return re.sub(r"([*?\[\]\\^])", r"\\\1", text)
 
 
-def _asker_of(wire: str | bytes) -> str:
-    try:
-        return Turn.from_wire(wire).asker
-    except WireError:
-        return ""
-
-
-def _question(wire: str | bytes | None) -> Question | None:
-    try:
-        return Question.from_wire(wire) if wire else None
-    except WireError:
-        return None
-
-
 def _question_of_final(wire: str | bytes | None) -> Question | None:
-    try:
-        return _question(FinalAnswer.from_wire(wire).question) if wire else None
-    except WireError:
-        return None
+    final = FinalAnswer.if_readable(wire)
+    return Question.if_readable(final.question) if final else None

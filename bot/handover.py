@@ -14,7 +14,6 @@ from bot.phrases import phrase
 from contract import names
 from contract.answer import FinalAnswer, Outcome
 from contract.question import Question, question_id
-from contract.wire import WireError
 
 DISPLEASED_ENOUGH = 2
 REMEMBER_S = names.SECONDS_A_DAY
@@ -49,7 +48,9 @@ class Handover:
 
     async def judged(self, feedback: Feedback) -> None:
         """Call when answers of a thread were found bad twice. Raises InboxError."""
-        question = _judged_question(feedback) or await self._inbox.known(feedback.question_id)
+        final = FinalAnswer.if_readable(feedback.final)
+        question = Question.if_readable(final.question) if final else None
+        question = question or await self._inbox.known(feedback.question_id)
         if question is None:
             return
         key, whose = names.displeased_key(question.conversation), f"{question.id}:{feedback.by}"
@@ -69,10 +70,3 @@ class Handover:
         text, mentions = await self.call(here, question.text, "human_called_displeased")
         if mentions:
             await self._inbox.say(here, Outcome.TOLD, "", text, mentions)
-
-
-def _judged_question(feedback: Feedback) -> Question | None:
-    try:
-        return Question.from_wire(FinalAnswer.from_wire(feedback.final).question) if feedback.final else None
-    except WireError:
-        return None

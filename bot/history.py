@@ -12,7 +12,6 @@ from redis.asyncio.client import Pipeline
 from contract import names
 from contract.answer import FinalAnswer, Outcome
 from contract.question import Question
-from contract.wire import WireError
 
 READ_AT_ONCE = 500
 SPOKEN = frozenset({Outcome.ANSWERED, Outcome.NOT_FOUND, Outcome.SMALL_TALK, Outcome.FAILED})
@@ -49,7 +48,7 @@ class History:
 
     async def shown(self, question_id: str) -> FinalAnswer | None:
         """What was shown of this question."""
-        return _read(await self._redis.get(names.shown_key(question_id)))
+        return FinalAnswer.if_readable(await self._redis.get(names.shown_key(question_id)))
 
 
 async def all_shown(redis: Redis, since_s: float = 0.0) -> AsyncIterator[tuple[float, FinalAnswer]]:
@@ -59,14 +58,6 @@ async def all_shown(redis: Redis, since_s: float = 0.0) -> AsyncIterator[tuple[f
         batch = ids[start : start + READ_AT_ONCE]
         wires = await redis.mget([names.shown_key(question_id) for question_id, _ in batch])
         for (_, at_s), wire in zip(batch, wires, strict=True):
-            final = _read(wire)
+            final = FinalAnswer.if_readable(wire)
             if final is not None:
                 yield at_s, final
-
-
-def _read(wire: Any) -> FinalAnswer | None:
-    try:
-        return FinalAnswer.from_wire(wire) if wire else None
-    except WireError:
-        # Of a newer version: it is shown by a newer program.
-        return None

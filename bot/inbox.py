@@ -15,7 +15,6 @@ from contract import names, scripts
 from contract.answer import FinalAnswer, Outcome
 from contract.errors import FennelError
 from contract.question import Question
-from contract.wire import WireError
 
 GIVE_UP_AFTER_S = 20.0
 """A platform waits for our acknowledgement no longer than about this; then it delivers the event again."""
@@ -103,12 +102,9 @@ class Inbox:
     async def known(self, question_id: str) -> Question | None:
         """The question of this id, if it was taken in within a day. Raises InboxError."""
         try:
-            wire = await self._redis.get(names.question_key(question_id))
-            return Question.from_wire(wire) if wire else None
+            return Question.if_readable(await self._redis.get(names.question_key(question_id)))
         except RedisError as error:
             raise InboxError(f"Redis does not answer: {error}") from error
-        except WireError:
-            return None
 
     async def _run(self, call: scripts.ScriptCall) -> Any:
         try:

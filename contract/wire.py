@@ -72,6 +72,14 @@ class WireRecord:
         return record
 
     @classmethod
+    def if_readable(cls, wire: str | bytes | None) -> Self | None:
+        """The record; None where there is none, or one that is not read here: a newer program shows what it wrote."""
+        try:
+            return cls.from_wire(wire) if wire else None
+        except WireError:
+            return None
+
+    @classmethod
     def from_body(cls, body: Mapping[str, Any]) -> Self:
         """Build the record from its JSON members; members that a newer program added are not looked at."""
         return cls(**{name: value for name, value in body.items() if name in cls.__dataclass_fields__})

@@ -17,7 +17,6 @@ from contract.answer import Citation, FinalAnswer, Outcome
 from contract.question import Question
 from contract.turn import Turn
 from contract.why import Why
-from contract.wire import WireError
 from workers.assignment import Assignment
 from workers.engine.engine import GenerationRequest
 from workers.engine.generation import Generation
@@ -135,11 +134,6 @@ class Answerer:
         wanted = self.settings.conversation.max_turns
         if wanted == 0:
             return []
-        turns = []
-        for wire in self.connection.lrange(names.turns_key(question.conversation), -wanted, -1):
-            try:
-                turns.append(Turn.from_wire(wire))
-            except WireError:
-                # A turn of another version: the thread is understood without it.
-                continue
-        return turns
+        wires = self.connection.lrange(names.turns_key(question.conversation), -wanted, -1)
+        # Without a turn of another version the thread is understood all the same.
+        return [turn for wire in wires if (turn := Turn.if_readable(wire))]

@@ -19,7 +19,6 @@ from config.sections import WorkerSettings
 from contract import names, scripts
 from contract.answer import FinalAnswer, Outcome
 from contract.question import Question
-from contract.wire import WireError
 from workers.ledger import Ledger
 
 log = structlog.get_logger(__name__)
@@ -151,12 +150,8 @@ class Reaper:
 
 def failed_end(connection: redis.Redis, job: Job) -> tuple[Question, FinalAnswer] | None:
     """The apology for a job that failed, if it was a question that anybody asked."""
-    wire = connection.get(names.question_key(job.id))
-    if wire is None:
-        return None
-    try:
-        question = Question.from_wire(wire)
-    except WireError:
+    question = Question.if_readable(connection.get(names.question_key(job.id)))
+    if question is None:
         return None
     waited_ms = max(0, round(1000 * (time.time() - question.accepted_at_s)))
     return question, FinalAnswer(question.to_wire(), Outcome.FAILED, queued_ms=waited_ms, total_ms=waited_ms)

@@ -63,6 +63,13 @@ def test_rubbish_is_a_wire_error(rubbish: bytes | str, kind: type[WireRecord]) -
         kind.from_wire(rubbish)
 
 
+@pytest.mark.parametrize("wire", [None, "", b"", "rubbish", PartialAnswer("q", "").to_wire().replace('"v":1', '"v":9')])
+def test_what_cannot_be_read_may_be_asked_for(wire: str | bytes | None) -> None:
+    """Who can do without a record is given none where there is none, or one of a newer version."""
+    assert PartialAnswer.if_readable(wire) is None
+    assert PartialAnswer.if_readable(PartialAnswer("q", "").to_wire()) == PartialAnswer("q", "")
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(string.printable, max_size=10),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),

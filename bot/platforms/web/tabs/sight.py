@@ -18,7 +18,6 @@ from contract import names
 from contract.answer import FinalAnswer
 from contract.question import Question
 from contract.why import Why
-from contract.wire import WireError
 from health.overview import look_inside
 
 FRESH_FOR_S = 1.0
@@ -71,12 +70,14 @@ class Sight:
         found |= {question.id: (question, final) for question, final in await self._last_ended()}
         newest = sorted(found.values(), key=lambda one: -one[0].accepted_at_s)[:LAST_QUESTIONS]
         whys = await self._redis.mget([names.why_key(question.id) for question, _ in newest]) if newest else []
-        return [Seen(question, final, _why(why)) for (question, final), why in zip(newest, whys, strict=True)]
+        return [
+            Seen(question, final, Why.if_readable(why)) for (question, final), why in zip(newest, whys, strict=True)
+        ]
 
     async def _last_ended(self) -> list[tuple[Question, FinalAnswer]]:
         ids: Any = await self._redis.zrevrange(names.HISTORY_KEY, 0, LAST_QUESTIONS - 1)
         wires = await self._redis.mget([names.shown_key(str(one)) for one in ids]) if ids else []
-        finals = [final for wire in wires if (final := _final(wire))]
+        finals = [final for wire in wires if (final := FinalAnswer.if_readable(wire))]
         return [(Question.from_wire(final.question), final) for final in finals]
 
     async def _open(self) -> list[Question]:
@@ -84,7 +85,7 @@ class Sight:
         for platform in (*PLATFORMS, _ASKED_BY_COMMAND):
             ids: Any = await self._redis.zrevrange(names.open_key(platform), 0, LAST_QUESTIONS - 1)
             wires = await self._redis.mget([names.question_key(str(one)) for one in ids]) if ids else []
-            found += [question for wire in wires if (question := _question(wire))]
+            found += [question for wire in wires if (question := Question.if_readable(wire))]
         return found
 
     @property
@@ -98,27 +99,3 @@ class Sight:
         if self._client is not None:
             await self._client.aclose()
             self._client = None
-
-
-# What a newer program has written is shown by a newer program.
-
-
-def _final(wire: Any) -> FinalAnswer | None:
-    try:
-        return FinalAnswer.from_wire(wire) if wire else None
-    except WireError:
-        return None
-
-
-def _question(wire: Any) -> Question | None:
-    try:
-        return Question.from_wire(wire) if wire else None
-    except WireError:
-        return None
-
-
-def _why(wire: Any) -> Why | None:
-    try:
-        return Why.from_wire(wire) if wire else None
-    except WireError:
-        return None
