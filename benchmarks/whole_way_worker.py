@@ -18,8 +18,9 @@ from config.loading import load_settings
 from contract.question import Question
 from contract.turn import Turn
 from tests.workers.plain_answer import PlainAnswer
-from workers.answerer import Answerer, Generate, Publish
+from workers.answerer import Answerer
 from workers.engine.engine import ChatTurn, GenerationRequest
+from workers.engine.generation import Generate, Publish
 from workers.engine.supervisor import EngineSupervisor
 from workers.outbox import Outbox
 from workers.worker import QuestionWorker

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import importlib.metadata
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,15 +18,9 @@ from contract.question import Question
 from contract.turn import Turn
 from contract.why import Why
 from workers.assignment import Assignment
-from workers.engine.engine import GenerationRequest
-from workers.engine.generation import Generation
+from workers.engine.generation import Generate, Publish
 from workers.outbox import Outbox
 from workers.prompt import turn_tokens
-
-Generate = Callable[[GenerationRequest], Generation]
-"""Has the engine answer a prompt."""
-Publish = Callable[[str], None]
-"""Shows the whole text so far."""
 
 
 class Answered(Protocol):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 from enum import Enum
 
 from rq.executions import Execution
@@ -12,7 +11,7 @@ from rq.job import Job
 
 from contract.question import Question
 from workers.engine.engine import GenerationRequest
-from workers.engine.generation import Generation, GenerationCancelledError
+from workers.engine.generation import Generate, Generation, GenerationCancelledError
 
 
 class StopReason(Enum):
@@ -45,7 +44,7 @@ class Assignment:
         self._settled = False
         self._lock = threading.Lock()
 
-    def generate(self, submit: Callable[[GenerationRequest], Generation], request: GenerationRequest) -> Generation:
+    def generate(self, submit: Generate, request: GenerationRequest) -> Generation:
         """Ask the engine, unless the assignment was stopped already."""
         generation = submit(request)
         with self._lock:

@@ -16,7 +16,7 @@ from contract.turn import Turn
 from contract.why import FoundPassage, Why
 from workers.capability import Capability, capability_of
 from workers.engine.engine import GenerationRequest
-from workers.engine.generation import Generation, PromptTooLongError
+from workers.engine.generation import Generate, Generation, PromptTooLongError, Publish
 from workers.evidence import Evidence, rank
 from workers.follow_up import MAX_NEW_TOKENS, SHORT_WORDS, leans, rewriting_turns, stand_alone, usable
 from workers.gate import COMPARED_HITS, Decision, Gate
@@ -32,9 +32,7 @@ _EXPLAINED = 8  # passages that `fennel why` shows
 _FIRST_TEXT_SHARE = 4  # until the first text, the answer is looked at this much oftener
 _PROMPT_SHARES = (1.0, 0.6, 0.3)
 
-Generate = Callable[[GenerationRequest], Generation]
 BasesOf = Callable[[str], Collection[str]]
-Publish = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,9 +27,9 @@ from config.settings import Settings
 from contract.question import Question
 from contract.turn import Turn
 from tests.workers.plain_answer import PlainAnswer
-from workers.answerer import Answerer, Generate, Publish
+from workers.answerer import Answerer
 from workers.engine.engine import ChatTurn, GenerationEvent, GenerationRequest
-from workers.engine.generation import EngineDiedError, Generation
+from workers.engine.generation import EngineDiedError, Generate, Generation, Publish
 from workers.outbox import Outbox
 from workers.worker import QuestionWorker
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from workers.engine.engine import EngineError, FinishReason, GenerationEvent
+from workers.engine.engine import EngineError, FinishReason, GenerationEvent, GenerationRequest
 
 
 class GenerationCancelledError(EngineError):
@@ -90,3 +90,9 @@ class Generation:
             if self._error is not None:
                 raise self._error
         return self.text()
+
+
+Generate = Callable[[GenerationRequest], Generation]
+"""Has the engine answer a prompt."""
+Publish = Callable[[str], None]
+"""Shows the whole text of a growing answer so far."""
