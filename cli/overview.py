@@ -14,8 +14,6 @@ from health.client import ProgramHealth, ask_programs
 from health.last_error import LastError, read_errors
 from health.overview import look_into_redis, problems
 
-BROKEN_STATES = ("BACKOFF", "FATAL", "UNKNOWN")
-
 
 def look(settings: Settings) -> dict[str, Any]:
     """Everything, in plain values; what cannot be asked is None, and `problems` says what is wrong and the cure."""
@@ -76,6 +74,6 @@ def _programs(
 def _given_up(supervised: list[Program]) -> Iterator[tuple[str, Finding]]:
     """The programs that supervisord could not keep up."""
     for program in supervised:
-        if program.state in BROKEN_STATES:
+        if program.broken:
             cure = f"fennel logs {program.name}; when it is mended: fennel restart {program.name}"
             yield program.name, Finding(program.name, False, f"supervisord says {program.state}", cure)

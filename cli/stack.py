@@ -27,6 +27,7 @@ STOP_MARGIN_S = 15.0
 """How much longer than the drain time supervisord waits for a worker before it kills it."""
 POLL_S = 0.1
 RUNNING_STATES = ("STARTING", "RUNNING", "BACKOFF", "STOPPING")
+BROKEN_STATES = ("BACKOFF", "FATAL", "UNKNOWN")
 
 
 class StackError(FennelError):
@@ -57,6 +58,11 @@ class Program:
     def running(self) -> bool:
         """Whether supervisord keeps it up."""
         return self.state in RUNNING_STATES
+
+    @property
+    def broken(self) -> bool:
+        """Whether supervisord tries in vain to keep it up, or has given it up."""
+        return self.state in BROKEN_STATES
 
 
 class Stack:

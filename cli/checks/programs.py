@@ -12,7 +12,6 @@ from health.engine_state import EngineState, read_states
 from health.surroundings import NO_WORKER, engine_finding
 
 TIMEOUT_S = 3.0
-BROKEN_STATES = ("BACKOFF", "FATAL", "UNKNOWN")
 
 
 def findings(settings: Settings) -> list[Finding]:
@@ -45,7 +44,7 @@ def _supervised(settings: Settings) -> list[Finding]:
 
 
 def _is_broken(program: Program) -> bool:
-    return program.state in BROKEN_STATES or (program.state == "EXITED" and program.exit_code != 0)
+    return program.broken or (program.state == "EXITED" and program.exit_code != 0)
 
 
 def _program(stack: Stack, program: Program) -> Finding:
