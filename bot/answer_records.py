@@ -15,9 +15,7 @@ from contract import names
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-    Record = TypeVar("Record", bound=DataclassInstance)
-else:
-    Record = TypeVar("Record")
+Record = TypeVar("Record", bound="DataclassInstance")
 
 
 class AnswerRecords(Generic[Record]):
@@ -73,5 +71,5 @@ def read_record(record: type[Record], value: str) -> Record:
     return record(**{name: part for name, part in json.loads(value).items() if name in known})
 
 
-def _written(record: Any) -> str:
+def _written(record: DataclassInstance) -> str:
     return json.dumps(asdict(record))
