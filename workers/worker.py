@@ -24,7 +24,6 @@ from rq.queue import Queue
 from rq.serializers import JSONSerializer
 from rq.worker import BaseWorker, WorkerStatus
 
-from config.redis_trouble import trouble
 from config.settings import Settings
 from contract import names
 from workers.admission import Admission, Taken
@@ -74,7 +73,6 @@ class QuestionWorker(BaseWorker):  # type: ignore[misc]  # RQ is not typed
             log_job_description=False,
         )
         self._settings = settings.worker
-        self._address = settings.redis_address
         self._answerer = answerer
         self._ready = ready
         self._tell_more = tell
@@ -98,8 +96,6 @@ class QuestionWorker(BaseWorker):  # type: ignore[misc]  # RQ is not typed
     def work(self, *_: Any, **__: Any) -> bool:
         """Work until told to stop; `exit_code` says how it went. RQ's own arguments have no meaning here."""
         self._install_signal_handlers()
-        if not self._wait_for_redis():
-            return True
         self.register_birth()
         self.subscribe()
         self._reaper.reclaim_own(self.name)
@@ -140,24 +136,6 @@ class QuestionWorker(BaseWorker):  # type: ignore[misc]  # RQ is not typed
         if self._stop.is_set() and signum == signal.SIGINT:
             self._force.set()
         self._stop.set()
-
-    def _wait_for_redis(self) -> bool:
-        told = False
-        while not self._stop.is_set():
-            try:
-                self.connection.ping()
-            except redis.RedisError as error:
-                what = trouble(error, self._address)
-                if not what.may_pass:
-                    self.give_up(str(what))
-                elif not told:
-                    log.warning("waiting for Redis", error=str(what))
-                    told = True
-                self._stop.wait(0.5)
-            else:
-                return True
-            self.turned_at_s = time.monotonic()
-        return False
 
     def register_birth(self) -> None:
         """Take the name, from a process that died with it too; raises WorkerRunningError from one that lives."""
