@@ -14,6 +14,9 @@ from typing import Literal
 
 from contract.errors import FennelError
 
+WIDE_CHARACTERS = "\u3000-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uffef"
+"""Those of Chinese, Japanese and Korean, for a class of a regular expression; each is about one token."""
+
 
 class EngineError(FennelError):
     """The engine cannot answer; the sentence says why and what to do."""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from config.sections import EngineSettings
 from workers.engine.engine import (
+    WIDE_CHARACTERS,
     ChatTurn,
     Engine,
     FinishReason,
@@ -20,8 +21,7 @@ from workers.engine.engine import (
 )
 
 # A token here: a Chinese, Japanese or Korean character, or a run of others, with the space behind it.
-_WIDE = "\u3000-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uffef"
-_TOKEN = re.compile(rf"(?:[{_WIDE}]|[^\s{_WIDE}]+)\s*")
+_TOKEN = re.compile(rf"(?:[{WIDE_CHARACTERS}]|[^\s{WIDE_CHARACTERS}]+)\s*")
 
 
 @dataclass(slots=True)

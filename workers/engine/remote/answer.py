@@ -7,14 +7,20 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from workers.engine.engine import ChatTurn, FinishReason, GenerationEvent, GenerationRequest, without_surrogates
+from workers.engine.engine import (
+    WIDE_CHARACTERS,
+    ChatTurn,
+    FinishReason,
+    GenerationEvent,
+    GenerationRequest,
+    without_surrogates,
+)
 
 # Nobody reads faster, and each event costs a trip through the pipe.
 TELL_INTERVAL_S = 0.05
 # For an estimate without the model's tokenizer: a Chinese, Japanese or Korean character is about one token; of other
 # text a word of up to six letters is one, as is each further six letters, and each other mark.
-_WIDE = "\u3000-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uffef"
-_TOKEN = re.compile(rf"[{_WIDE}]|[^\W_{_WIDE}]{{1,6}}|[^\w\s]|_")
+_TOKEN = re.compile(rf"[{WIDE_CHARACTERS}]|[^\W_{WIDE_CHARACTERS}]{{1,6}}|[^\w\s]|_")
 TOKENS_A_TURN = 4  # the marks around it
 # What chat templates use as marks; a server may read them in the text of a turn as well.
 _MARK = re.compile(r"<\|[^<>|\s]{1,40}\|>|<(?:start|end)_of_turn>|</?s>|\[/?INST\]")
