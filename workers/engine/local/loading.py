@@ -19,7 +19,7 @@ from workers.engine.local import int8
 from workers.engine.local.chat import ChatFormat
 from workers.engine.local.check import choose_decoder
 from workers.engine.local.decoder import Decoder
-from workers.engine.local.memory import check_memory, need_of
+from workers.engine.local.memory import Need, check_memory, need_of
 from workers.engine.local.quiet import quieten_libraries
 from workers.engine.local.weights import find_weights
 
@@ -52,8 +52,7 @@ def load_model(settings: EngineSettings, models_folder: Path, slots: int, progre
     dtype = choose_dtype(settings.dtype, device)
     max_prompt_tokens = _max_prompt_tokens(settings, config)
     max_tokens = max_prompt_tokens + settings.max_new_tokens
-    # One more than the slots: the prompt that is being read.
-    check_memory(need_of(folder, config, dtype, (slots + 1) * max_tokens), settings.model, device)
+    check_memory(need_with(settings, slots, folder, config, device), settings.model, device)
     tokenizer = _read(AutoTokenizer, folder, settings.model)
     model = _read(AutoModelForCausalLM, folder, settings.model, dtype=dtype).to(device).eval()
     chat = ChatFormat(tokenizer, model.generation_config, settings.model)
@@ -66,6 +65,15 @@ def load_model(settings: EngineSettings, models_folder: Path, slots: int, progre
     if device.type == "cpu":
         about["threads"] = str(threads)
     return LoadedModel(decoder, chat, tokenizer.backend_tokenizer, max_prompt_tokens, settings.max_new_tokens, about)
+
+
+def need_with(
+    settings: EngineSettings, slots: int, folder: Path, config: PreTrainedConfig, device: torch.device
+) -> Need:
+    """What the model of a folder needs with the settings, for `slots` answers at a time. Raises ModelError."""
+    max_tokens = _max_prompt_tokens(settings, config) + settings.max_new_tokens
+    # One more than the slots: the prompt that is being read.
+    return need_of(folder, config, choose_dtype(settings.dtype, device), (slots + 1) * max_tokens)
 
 
 def choose_device(wanted: str) -> torch.device:

@@ -21,8 +21,8 @@ from config.loading import load_settings
 from config.settings import Settings
 from workers.engine.engine import ChatTurn, GenerationRequest, ModelError
 from workers.engine.local import gguf, smollm2
-from workers.engine.local.loading import choose_device, choose_dtype
-from workers.engine.local.memory import check_memory, need_of
+from workers.engine.local.loading import choose_device, need_with
+from workers.engine.local.memory import check_memory
 from workers.engine.local.weights import HUB_FILES, HUB_ID, check_folder, find_weights
 
 Progress = Callable[[str, float], None]
@@ -83,8 +83,7 @@ def check(model: str, settings: Settings, progress: Progress) -> dict[str, Any]:
         template = bool(AutoTokenizer.from_pretrained(folder, local_files_only=True).chat_template)
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(f"the model {model} cannot be read: {str(error).strip().splitlines()[0]}") from error
-    tokens = (settings.worker.max_in_flight + 1) * (engine.max_prompt_tokens + engine.max_new_tokens)
-    need = need_of(folder, config, choose_dtype(engine.dtype, device), tokens)
+    need = need_with(engine, settings.worker.max_in_flight, folder, config, device)
     found: dict[str, Any] = {"folder": str(folder), "memory": str(need), "chat_template": template, "languages": {}}
     check_memory(need, model, device)
     marker = folder / gguf.MARKER

@@ -67,11 +67,11 @@ def need_of(folder: Path, config: PreTrainedConfig, dtype: torch.dtype, cache_to
     # Quantised weights stay as they are in the file, where they are not unpacked; several may share a number there.
     bytes_a_parameter: float = dtype.itemsize
     if getattr(config, "quantization_config", None) is not None and parameters:
-        bytes_a_parameter = max(size_bytes / parameters, dtype.itemsize if device_unpacks(config) else 0)
+        bytes_a_parameter = max(size_bytes / parameters, dtype.itemsize if _device_unpacks(config) else 0)
     return Need(parameters, bytes_a_parameter, cache_tokens, per_token)
 
 
-def device_unpacks(config: PreTrainedConfig) -> bool:
+def _device_unpacks(config: PreTrainedConfig) -> bool:
     """Whether transformers unpacks a quantised checkpoint while it loads it here: 8-bit floats without a GPU."""
     quantization = config.quantization_config
     method = quantization.get("quant_method") if isinstance(quantization, dict) else quantization.quant_method

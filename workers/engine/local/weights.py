@@ -24,26 +24,64 @@ def find_weights(model: str, models_folder: Path, progress: Progress) -> Path:
 
     Raises ModelError with a sentence for a name that leads nowhere, and for a folder that lacks files.
     """
+    if folder := _as_it_is(model, models_folder):
+        return folder
     if model == smollm2.NAME:
         return smollm2.prepare(models_folder, progress)
-    if (models_folder / model / gguf.MARKER).is_file():  # put there by `fennel model pull`
-        check_folder(models_folder / model)
-        return models_folder / model
+    file = Path(model).expanduser()
+    return gguf.unpack(file, models_folder, progress) if _is_gguf(file) else _fetch(model, models_folder, progress)
+
+
+def weights_here(model: str, models_folder: Path) -> Path | None:
+    """The model's folder where it is on this machine; None where the first start makes or fetches it.
+
+    Raises ModelError as `find_weights`, and where the first start could not make it.
+    """
+    if folder := _as_it_is(model, models_folder):
+        return folder
+    made: Path | None
+    if model == smollm2.NAME:
+        made = models_folder / model
+        if not made.is_dir():
+            smollm2.find_gguf()
+            made = None
+    else:
+        made = None if _is_gguf(Path(model)) else _cached(model, models_folder)
+    if made:
+        check_folder(made)
+    return made
+
+
+def _as_it_is(model: str, models_folder: Path) -> Path | None:
+    """The folder of a model that was pulled, or is named by its path; None for one that is made or fetched."""
+    if model == smollm2.NAME:
+        return None
     folder = Path(model).expanduser()
-    if folder.suffix == gguf.SUFFIX:
+    if (models_folder / model / gguf.MARKER).is_file():  # put there by `fennel model pull`
+        folder = models_folder / model
+    elif _is_gguf(folder):
         if not folder.is_file():
             raise ModelError(f"engine.model names the file {folder}, which does not exist")
-        return gguf.unpack(folder, models_folder, progress)
-    if folder.is_absolute() or model.startswith((".", "~")) or folder.is_dir():
+        return None
+    elif folder.is_absolute() or model.startswith((".", "~")) or folder.is_dir():
         if not folder.is_dir():
             raise ModelError(f"engine.model names the folder {folder}, which does not exist")
-        check_folder(folder)
-        return folder
-    if not HUB_ID.fullmatch(model):
-        raise ModelError(
-            f"engine.model={model!r} is neither {smollm2.NAME}, nor a folder, nor a model id of a hub (owner/name)"
-        )
-    return _fetch(model, models_folder, progress)
+    elif HUB_ID.fullmatch(model):
+        return None
+    else:
+        raise _no_name(model)
+    check_folder(folder)
+    return folder
+
+
+def _is_gguf(file: Path) -> bool:
+    return file.suffix == gguf.SUFFIX
+
+
+def _no_name(model: str) -> ModelError:
+    return ModelError(
+        f"engine.model={model!r} is neither {smollm2.NAME}, nor a folder, nor a model id of a hub (owner/name)"
+    )
 
 
 def check_folder(folder: Path) -> None:
@@ -73,14 +111,36 @@ def weight_files(folder: Path) -> list[str]:
         raise ModelError(f"{index} is no list of weights: fetch the model again") from error
 
 
-def _fetch(model: str, models_folder: Path, progress: Progress) -> Path:
-    """The model's folder in the hub's own cache below the models folder; only what is missing is fetched."""
+def _snapshot(model: str, models_folder: Path, *, only_here: bool) -> Path:
+    """The model's folder in the hub's own cache below the models folder; raises what the hub's library raises."""
     from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        folder = snapshot_download(
+            model, cache_dir=models_folder / "hub", allow_patterns=HUB_FILES, local_files_only=only_here
+        )
+    except HFValidationError as error:
+        raise _no_name(model) from error
+    return Path(folder)
+
+
+def _cached(model: str, models_folder: Path) -> Path | None:
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        return _snapshot(model, models_folder, only_here=True)
+    except LocalEntryNotFoundError:
+        return None
+
+
+def _fetch(model: str, models_folder: Path, progress: Progress) -> Path:
+    """The model's folder; only what is missing of it is fetched."""
     from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
 
     progress(f"fetching {model}", 0.0)
     try:
-        folder = Path(snapshot_download(model, cache_dir=models_folder / "hub", allow_patterns=HUB_FILES))
+        folder = _snapshot(model, models_folder, only_here=False)
     except GatedRepoError as error:
         raise ModelError(
             f"the hub gives the model {model} only to those who have accepted its licence: "

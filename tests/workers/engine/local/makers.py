@@ -4,36 +4,37 @@ import os
 import signal
 import time
 from pathlib import Path
+from unittest.mock import patch
 
-from workers.engine.local import smollm2
+from workers.engine.local import gguf, smollm2
 
 
 def quiet(what: str, share: float) -> None:
     """Progress that nobody looks at."""
 
 
-def quick_convert(gguf: Path, folder: Path, progress: smollm2.Progress) -> None:
+def quick_convert(file: Path, folder: Path, progress: smollm2.Progress) -> None:
     """In place of de-quantising: leaves a note of who made it, slowly enough that others come meanwhile."""
     folder.mkdir()
     time.sleep(0.3)
-    with (folder.parent / "made").open("a") as file:
-        file.write(f"{os.getpid()}\n")
+    with (folder.parent / "made").open("a") as made:
+        made.write(f"{os.getpid()}\n")
     (folder / "config.json").write_text("{}")
 
 
 def prepare_quickly(models_folder: Path) -> None:
     """What a worker does, but for the de-quantising."""
-    smollm2._convert = quick_convert
-    smollm2.prepare(models_folder, quiet)
+    with patch.object(gguf, "convert", quick_convert):
+        smollm2.prepare(models_folder, quiet)
 
 
 def half_made_and_killed(models_folder: Path) -> None:
     """A worker that is killed while it writes."""
 
-    def convert(gguf: Path, folder: Path, progress: smollm2.Progress) -> None:
+    def convert(file: Path, folder: Path, progress: smollm2.Progress) -> None:
         folder.mkdir()
         (folder / "config.json").write_text("{")
         os.kill(os.getpid(), signal.SIGKILL)
 
-    smollm2._convert = convert
-    smollm2.prepare(models_folder, quiet)
+    with patch.object(gguf, "convert", convert):
+        smollm2.prepare(models_folder, quiet)

@@ -14,7 +14,7 @@ from tests.workers.engine.conftest import engine_settings, request
 from tests.workers.engine.local.makers import half_made_and_killed, prepare_quickly, quick_convert, quiet
 from workers.engine.engine import ModelError
 from workers.engine.engines.transformers import TransformersEngine
-from workers.engine.local import smollm2
+from workers.engine.local import gguf, smollm2
 
 Usage = namedtuple("Usage", ["total", "used", "free"])
 
@@ -34,7 +34,7 @@ def test_workers_at_once_make_it_once(tmp_path: Path) -> None:
         worker.join(30)
     assert [worker.exitcode for worker in workers] == [0] * 4
     assert len((tmp_path / "made").read_text().split()) == 1
-    assert json.loads((tmp_path / smollm2.NAME / smollm2.MARKER).read_text()) == smollm2.STAMP
+    assert json.loads((tmp_path / smollm2.NAME / gguf.MARKER).read_text()) == smollm2.STAMP
 
 
 def test_killed_in_the_middle(tmp_path: Path) -> None:
@@ -57,12 +57,12 @@ def test_a_folder_of_another_kind_is_made_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, marker: str | None
 ) -> None:
     """A folder without the marker, or with another one, gives way to a new one."""
-    monkeypatch.setattr(smollm2, "_convert", quick_convert)
+    monkeypatch.setattr(gguf, "convert", quick_convert)
     folder = tmp_path / smollm2.NAME
     folder.mkdir()
     (folder / "old").write_text("old")
     if marker is not None:
-        (folder / smollm2.MARKER).write_text(marker)
+        (folder / gguf.MARKER).write_text(marker)
     assert smollm2.prepare(tmp_path, quiet) == folder
     assert not (folder / "old").exists()
 
@@ -78,11 +78,11 @@ def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_disk_that_fills_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An error while writing is told in a sentence and leaves nothing half made."""
 
-    def convert(gguf: Path, folder: Path, progress: smollm2.Progress) -> None:
+    def convert(file: Path, folder: Path, progress: smollm2.Progress) -> None:
         folder.mkdir()
         raise OSError(28, os.strerror(28))
 
-    monkeypatch.setattr(smollm2, "_convert", convert)
+    monkeypatch.setattr(gguf, "convert", convert)
     with pytest.raises(ModelError, match=r"cannot be written to .*: No space left on device"):
         smollm2.prepare(tmp_path, quiet)
     assert [path.name for path in tmp_path.iterdir()] == [f".{smollm2.NAME}.lock"]

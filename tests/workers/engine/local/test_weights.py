@@ -13,7 +13,7 @@ from tests.workers.engine.conftest import engine_settings, request
 from tests.workers.engine.tiny_models import make_fp8_model, make_gguf, make_model
 from workers.engine.engine import ModelError
 from workers.engine.engines.transformers import TransformersEngine
-from workers.engine.local.weights import find_weights
+from workers.engine.local.weights import find_weights, weights_here
 
 CHECKOUT = Path(__file__).parents[4]
 
@@ -32,6 +32,15 @@ def load(model: str | Path, tmp_path: Path, **changes: object) -> TransformersEn
 def test_a_whole_folder_is_found(folder: Path, tmp_path: Path) -> None:
     """A model's folder is used where it stands."""
     assert find_weights(str(folder), tmp_path, lambda what, share: None) == folder
+    assert weights_here(str(folder), tmp_path) == folder
+
+
+def test_what_the_first_start_makes_or_fetches(tmp_path: Path) -> None:
+    """A model that is looked for and not made: the built-in one, a GGUF file and one of a hub are not there yet."""
+    file = tmp_path / "tiny.gguf"
+    file.touch()
+    assert [weights_here(model, tmp_path) for model in ("smollm2-135m", str(file), "owner/name")] == [None] * 3
+    assert list(tmp_path.iterdir()) == [file]
 
 
 @pytest.mark.parametrize("missing", ["config.json", "tokenizer.json", "model.safetensors"])
@@ -83,13 +92,17 @@ def test_a_folder_that_is_not_there(tmp_path: Path, name: str) -> None:
     """A path that leads nowhere is called a folder that does not exist, and no hub is asked."""
     with pytest.raises(ModelError, match="which does not exist"):
         find_weights(name, tmp_path, lambda what, share: None)
+    with pytest.raises(ModelError, match="which does not exist"):
+        weights_here(name, tmp_path)
 
 
-@pytest.mark.parametrize("name", ["smollm3", "a/b/c", "two words/x", "https://hub/owner/name"])
+@pytest.mark.parametrize("name", ["smollm3", "a/b/c", "two words/x", "https://hub/owner/name", "a--b/c"])
 def test_a_name_that_is_none(tmp_path: Path, name: str) -> None:
     """A name that is neither the built-in model, nor a folder, nor a hub id is refused without asking a hub."""
     with pytest.raises(ModelError, match="neither smollm2-135m, nor a folder, nor a model id"):
         find_weights(name, tmp_path, lambda what, share: None)
+    with pytest.raises(ModelError, match="neither smollm2-135m, nor a folder, nor a model id"):
+        weights_here(name, tmp_path)
 
 
 def test_a_hub_that_cannot_be_reached(tmp_path: Path) -> None:
