@@ -83,6 +83,16 @@ def wait_for_state(connection: redis.Redis, state: bytes, timeout_s: float = 60)
         time.sleep(0.05)
 
 
+def lines_until(worker: subprocess.Popen[str], words: str) -> list[str]:
+    """What the worker prints, up to the line with these words."""
+    assert worker.stdout is not None
+    lines: list[str] = []
+    while not lines or words not in lines[-1]:
+        lines.append(worker.stdout.readline())
+        assert lines[-1], "it has ended"
+    return lines
+
+
 def engine_of(worker: subprocess.Popen[str]) -> psutil.Process:
     children = psutil.Process(worker.pid).children()
     (engine,) = [child for child in children if "multiprocessing.spawn" in " ".join(child.cmdline())]
@@ -153,6 +163,18 @@ def test_the_engine_ends_with_its_worker(start: Start, connection: redis.Redis) 
     engine.wait(timeout=10)
 
 
+def test_a_worker_waits_for_redis(start: Start, make_valkey: Callable[[], ValkeyServer]) -> None:
+    """Started before Redis it says so once, and takes questions when Redis is there."""
+    server = make_valkey()
+    server.stop()
+    worker = start(FENNEL_REDIS__URL=server.url_of(Role.WORKER))
+    printed = lines_until(worker, "waiting for Redis")
+    server.start()
+    printed += lines_until(worker, "the worker takes questions")
+
+    assert "".join(printed).count("waiting for Redis") == 1
+
+
 def test_sigterm_while_the_model_loads_ends_at_once(start: Start, connection: redis.Redis) -> None:
     """A worker that is stopped before it is ready ends with code 0."""
     worker = start()
@@ -176,9 +198,7 @@ def test_a_second_interrupt_ends_it_at_once_and_loses_nothing(start: Start, conn
         assert time.monotonic() < end_s
         time.sleep(0.01)
     worker.send_signal(signal.SIGINT)
-    assert worker.stdout is not None
-    while "finishes what is in hand" not in worker.stdout.readline():
-        assert worker.poll() is None, "the first interrupt lets it finish"
+    lines_until(worker, "finishes what is in hand")
     worker.send_signal(signal.SIGINT)
 
     assert worker.wait(15) == 0
