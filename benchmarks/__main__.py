@@ -12,6 +12,7 @@ COMMANDS = [
     ["benchmarks.bot", "--platform", "slack"],
     ["benchmarks.intake"],
     ["benchmarks.engine"],
+    ["benchmarks.engine_memory"],
     ["benchmarks.soak"],
     ["benchmarks.injection"],
     ["benchmarks.quality"],

@@ -3,7 +3,7 @@
 A prompt is read alone, into a slot for reading, and then copied into the next free row. Decoding is one forward of the
 model with one token a row, each at its own position. Rows are always 0 to n-1, so that no gather is needed.
 The model's own code runs unchanged: it is given a cache that writes into the slots, and an attention function that
-reads them, so that any model of transformers that uses both works; `agrees` in `check.py` tells whether one does.
+reads them, so that any model of transformers that uses both works; the trial of `check.py` tells whether one does.
 
 The slot for reading keeps the last prompt, and a prompt that begins with the same tokens reads on from there: the
 instructions that stand before every question are read once. Keys and values at a position depend on no later token.
@@ -12,6 +12,7 @@ instructions that stand before every question are read once. Keys and values at 
 from __future__ import annotations
 
 import itertools
+import math
 from typing import Any
 
 import torch
@@ -21,9 +22,11 @@ from transformers import AttentionInterface, PreTrainedModel
 from transformers.cache_utils import Cache
 
 from workers.engine.local.decoder import Decoder
+from workers.engine.local.heap import trim_heap
 
 Pair = tuple[Tensor, Tensor]
-FIRST_ROOM_TOKENS = 256
+# Slots grow by so much at least: each time all of them are copied.
+ROOM_STEP_TOKENS = 128
 # So many tokens of a prompt look at a time on a CPU, at what stands before the last of them: that is little more than
 # half of the products, and their scores stay in the processor's cache.
 LOT_TOKENS = 64
@@ -54,6 +57,7 @@ class SlotCache(Cache):  # type: ignore[misc]  # transformers is untyped to mypy
         self.positions = torch.empty(0, dtype=torch.long)  # the next position of each row
         self._rows: dict[int, Pair] = {}
         self._slot: dict[int, Pair] = {}
+        self._has_grown = False
 
     def update(
         self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args: Any, **kwargs: Any
@@ -108,13 +112,19 @@ class SlotCache(Cache):  # type: ignore[misc]  # transformers is untyped to mypy
         room = stored[0].shape[2] if stored else 0
         if stored and room >= tokens:
             return stored
-        # By half as much again each time, so that growing is rare.
-        longer = min(self.max_tokens, max(tokens, room * 3 // 2, FIRST_ROOM_TOKENS))
+        longer = min(self.max_tokens, math.ceil(tokens / ROOM_STEP_TOKENS) * ROOM_STEP_TOKENS)
         keys, values = (one.new_zeros(rows, one.shape[1], longer, one.shape[3]) for one in like)
         if stored:
             keys[:, :, :room], values[:, :, :room] = stored
+            self._has_grown = True
         place[layer] = (keys, values)
         return place[layer]
+
+    def trim(self) -> None:
+        """Give back what longer tensors have replaced; without it a cache that grew bit by bit took twice its size."""
+        if self._has_grown:
+            self._has_grown = False
+            trim_heap()
 
 
 class SlotDecoder(Decoder):
@@ -142,7 +152,7 @@ class SlotDecoder(Decoder):
 
     def begin(self, prompt: list[int], max_new_tokens: int) -> bool:
         """Begin to read a prompt behind what it has in common with the last one; each slot has room for any."""
-        del max_new_tokens
+        del max_new_tokens  # slots grow with the answers, which seldom get so long
         if self._prompt_is_open:
             return False
         self._prompt_is_open = True
@@ -168,6 +178,7 @@ class SlotDecoder(Decoder):
         if end < len(self._prompt):
             return end - start, []
         self._cache.append_row()
+        self._cache.trim()
         self._prompt_is_open = False
         self.rows += 1
         return end - start, [logits[0]]
@@ -179,6 +190,7 @@ class SlotDecoder(Decoder):
         cache.reading = False
         cache.positions = torch.tensor(cache.lengths, device=self._model.device)
         logits = self._forward([[token] for token in tokens], [[length] for length in cache.lengths])
+        cache.trim()
         cache.lengths = [length + 1 for length in cache.lengths]
         return logits
 

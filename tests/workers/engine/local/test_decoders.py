@@ -162,26 +162,36 @@ def test_a_released_slot_is_cleared() -> None:
     assert answers == [wanted]
 
 
-def test_memory_grows_with_what_comes() -> None:
-    """Slots have room for what came so far; longer sequences make them longer, and change no tokens."""
+def test_memory_grows_with_what_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slots have room for what came so far; longer sequences make them longer, and change no tokens.
+
+    Each time the heap is told to give back what they replace, and at no other.
+    """
+    trimmed: list[int] = []
+    monkeypatch.setattr("workers.engine.local.slots.trim_heap", lambda: trimmed.append(room()))
     model = make("llama")
     asked = prompts(240, 30, 500)
     wanted = [generate(model, prompt, NEW_TOKENS) for prompt in asked]
     decoder = SlotDecoder(model, 3, 600)
+
+    def room() -> int:
+        return decoder._cache._rows[0][0].shape[2]
+
     answers = [[read(decoder, prompt)] for prompt in asked[:2]]
-    rooms = [decoder._cache._rows[0][0].shape[2]]
+    rooms = [room()]
     for _ in range(NEW_TOKENS - 1):
         decode(decoder, answers)
-    rooms.append(decoder._cache._rows[0][0].shape[2])
+    rooms.append(room())
     answers.append([read(decoder, asked[2])])
     decoder.release(1)
     answers[1] = answers.pop()
-    rooms.append(decoder._cache._rows[0][0].shape[2])
+    rooms.append(room())
     finished = list(answers[0])
     for _ in range(NEW_TOKENS - 1):
         decode(decoder, answers)
     assert [finished, answers[1]] == [wanted[0], wanted[2]]
-    assert rooms == [256, 384, 576]
+    assert rooms == [256, 384, 512]
+    assert trimmed == [384, 512, 600]
 
 
 def test_a_wrong_decoder_is_found_out(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
