@@ -90,12 +90,7 @@ class SlackPlatform(Platform):
         self._thinking = Thinking(self._calls, again_after_s=1.5 * minute_s)
         self._sender = Sender(self._calls, self._whoami, rotate_after_s=rotate_after_s, settle_s=settle_s)
         self._people = People(self._calls)
-        self._webhook: Webhook | None = None
-
-    @property
-    def events_url(self) -> str:
-        """Where HTTP mode listens, once it does."""
-        return self._webhook.url if self._webhook else ""
+        self.webhook: Webhook | None = None
 
     async def listen(self, receive: Receive) -> None:
         """Serve the link and, whenever it has come up, read back what was missed."""
@@ -108,14 +103,14 @@ class SlackPlatform(Platform):
         reading_back = asyncio.create_task(self._read_back(me, take, came_up))
         try:
             if self._settings.mode == "http":
-                self._webhook = Webhook(
+                self.webhook = Webhook(
                     app,
                     self._settings.signing_secret.get_secret_value(),
                     self._settings.http_host,
                     self._settings.http_port,
                 )
                 came_up.set()
-                await self._webhook.run(self._closed)
+                await self.webhook.run(self._closed)
             else:
                 link = SocketLink(
                     app,

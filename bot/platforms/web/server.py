@@ -77,11 +77,6 @@ class PageServer:
         host = "127.0.0.1" if self._host in ("0.0.0.0", "::", "localhost") else self._host
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}/"
 
-    @property
-    def is_listening(self) -> bool:
-        """Whether requests are answered."""
-        return self._server is not None and self._server.started
-
     async def close(self) -> None:
         """Answer what is in hand, and no more."""
         link_of(PLATFORM).down()

@@ -49,7 +49,7 @@ class WebStage(Stage):
 
     def ready(self) -> bool:
         """As `Stage.ready`."""
-        return self._pages[0].server.is_listening
+        return self._pages[0].server.port != 0  # it takes a free one
 
     def channel_id(self, name: str) -> str:
         """As `Stage.channel_id`."""

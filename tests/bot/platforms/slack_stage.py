@@ -93,13 +93,18 @@ class Receiver:
         return list(dict.fromkeys(event.text for event in self.events if isinstance(event, ChatMessage)))
 
 
+def events_url(platform: SlackPlatform) -> str:
+    """Where HTTP mode listens, once it does."""
+    return platform.webhook.url if platform.webhook else ""
+
+
 @contextlib.asynccontextmanager
 async def listening(fake: FakeSlack, platform: SlackPlatform) -> AsyncIterator[Receiver]:
     """A platform that listens while the block runs, without a bot behind it."""
     receiver = Receiver()
     task = receiver.listening = asyncio.create_task(platform.listen(receiver.receive))
     try:
-        await fake.eventually(lambda: task.done() or fake.connected() or platform.events_url)
+        await fake.eventually(lambda: task.done() or fake.connected() or events_url(platform))
         if task.done():
             task.result()
         yield receiver
@@ -157,8 +162,8 @@ async def serving(
     worker = scripted(settings.redis_address, script or echoes)
     async with worker, running_bot(platform, settings, at_step):
         if settings.slack.mode == "http":
-            await fake.eventually(lambda: platform.events_url)
-            await happen(fake, "subscribe_url", url=platform.events_url)
+            await fake.eventually(lambda: events_url(platform))
+            await happen(fake, "subscribe_url", url=events_url(platform))
         else:
             await fake.eventually(lambda: fake.connected() >= 1)
         yield platform

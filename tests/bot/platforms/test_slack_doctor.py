@@ -10,7 +10,7 @@ import pytest
 from bot.platforms.slack import doctor
 from contract.finding import Finding
 from tests.bot.conftest import MakeSettings
-from tests.bot.platforms.slack_stage import listening, slack_platform, slack_settings
+from tests.bot.platforms.slack_stage import events_url, listening, slack_platform, slack_settings
 from tests.fakes.slack import FakeSlack
 from tests.fakes.slack.rules import BOT_SCOPES
 from tests.fakes.slack.workspace import APP_TOKEN, BOT_TOKEN, SIGNING_SECRET
@@ -167,7 +167,7 @@ async def test_http_mode_needs_a_bot_that_listens(fake: FakeSlack, make_settings
     http = {"mode": "http", "app_token": ""}
     platform = slack_platform(make_settings(slack=slack_settings(fake, **http)))
     async with listening(fake, platform):
-        port = int(platform.events_url.split(":")[2].split("/")[0])
+        port = int(events_url(platform).split(":")[2].split("/")[0])
         assert (await look(make_settings, fake, **http, http_port=port))["link"].is_well
     found = await look(make_settings, fake, **http, http_port=port)
     assert f"Nothing listens on 127.0.0.1:{port}" in found["link"].says

@@ -16,6 +16,7 @@ from contract import names
 from tests.bot.conftest import MakeSettings
 from tests.bot.platforms.slack_stage import (
     TIME_SCALE,
+    events_url,
     happen,
     listening,
     serving,
@@ -99,7 +100,7 @@ async def test_what_slack_did_not_say_is_refused(
 ) -> None:
     """Forged, stale, unsigned, broken and oversized requests get 4xx, and leave neither a job nor an open question."""
     async with serving(fake, make_settings(slack=slack_settings(fake, mode="http", app_token=""))) as platform:
-        answer = await happen(fake, "http", url=platform.events_url, payload=payload, flaw=flaw)
+        answer = await happen(fake, "http", url=events_url(platform), payload=payload, flaw=flaw)
         assert answer["status"] == status
         assert [key async for key in redis_client.scan_iter("rq:job:*")] == []
         assert not await redis_client.exists(names.open_key("slack"), names.QUEUE_KEY)
@@ -108,16 +109,16 @@ async def test_what_slack_did_not_say_is_refused(
 async def test_only_posts_to_the_path_are_taken(fake: FakeSlack, platform: SlackPlatform) -> None:
     """Other methods and other paths are nothing."""
     async with listening(fake, platform), aiohttp.ClientSession() as session:
-        async with session.get(platform.events_url) as response:
+        async with session.get(events_url(platform)) as response:
             assert response.status == 405
-        async with session.post(platform.events_url.replace("/slack/events", "/other")) as response:
+        async with session.post(events_url(platform).replace("/slack/events", "/other")) as response:
             assert response.status == 404
 
 
 async def test_what_could_not_be_taken_is_not_acknowledged(fake: FakeSlack, platform: SlackPlatform) -> None:
     """While Redis is away Slack gets an error, and delivers again."""
     async with listening(fake, platform) as receiver:
-        await happen(fake, "subscribe_url", url=platform.events_url)
+        await happen(fake, "subscribe_url", url=events_url(platform))
         receiver.broken = 1
         asked = fake.happen("app_mention", text="how?", twin=False)
         await fake.eventually(lambda: not fake.unacked_events())
@@ -129,7 +130,7 @@ async def test_what_could_not_be_taken_is_not_acknowledged(fake: FakeSlack, plat
 async def test_a_port_in_use_is_told(fake: FakeSlack, make_settings: MakeSettings, platform: SlackPlatform) -> None:
     """A second bot on the same port ends with a sentence."""
     async with listening(fake, platform) as receiver:
-        port = int(platform.events_url.split(":")[2].split("/")[0])
+        port = int(events_url(platform).split(":")[2].split("/")[0])
         second = slack_platform(make_settings(slack=slack_settings(fake, mode="http", http_port=port)))
         with pytest.raises(
             LinkDeadError, match=f"cannot listen at 127.0.0.1:{port} for slack .* FENNEL_SLACK__HTTP_PORT"

@@ -22,6 +22,7 @@ from tests.bot.platforms.slack_stage import (
     TIME_SCALE,
     echoes,
     entered,
+    events_url,
     happen,
     scripted,
     shown,
@@ -299,8 +300,8 @@ async def test_http_mode_answers_what_slack_says(
     settings = make_settings(worker.url, slack=section)
     platform = slack_platform(settings)
     async with running_bot(platform, settings):
-        await fake.eventually(lambda: platform.events_url)
-        await happen(fake, "subscribe_url", url=platform.events_url)
+        await fake.eventually(lambda: events_url(platform))
+        await happen(fake, "subscribe_url", url=events_url(platform))
         if fault:
             fake.fail("event", fault)
         asked = ask(fake)
