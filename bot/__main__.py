@@ -12,8 +12,6 @@ import sys
 import time
 from pathlib import Path
 
-import structlog
-
 from bot.health import BotHealth
 from bot.platform import LinkTakenError, NotConfiguredError
 from bot.registry import PLATFORMS, create_platform
@@ -33,8 +31,6 @@ STANDALONE = "cli.standalone"
 """Named and not imported: a bot knows no command."""
 LINK_TAKEN = 3
 """supervisord does not start a program anew that ends with this code."""
-
-log = structlog.get_logger(__name__)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,16 +61,6 @@ def auc(scores: Numbers, answerable: Truth) -> float:
     right = int(answerable.sum())
     wrong = len(answerable) - right
     return float((ranks[answerable].sum() - right * (right + 1) / 2) / (right * wrong))
-
-
-def figures(scores: Numbers, answerable: Truth, precision: float) -> dict[str, Any]:
-    """What a table shows of some scores."""
-    curve = Curve.of(scores, answerable)
-    return {
-        "recall_at_precision": round(curve.recall_at(precision), 3),
-        "auc": round(auc(scores, answerable), 3),
-        "best_f1": round(curve.best_f1()[0], 3),
-    }
 
 
 def confusion(scores: Numbers, answerable: Truth, min_score: float) -> dict[str, int]:

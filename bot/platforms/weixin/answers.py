@@ -12,8 +12,6 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 
-import structlog
-
 from bot.platform import Reply, SendLaterError, SendRefusedError
 from bot.platforms.weixin import metrics
 from bot.platforms.weixin.api import OK, REFUSED, ILinkApi, LoginOverError, ret_of
@@ -35,8 +33,6 @@ PERSON_AGAIN_AFTER_S = 300.0
 """A refusal is asked about again after this long, even where the person did not write."""
 BUSY = frozenset({-1})
 BUSY_AGAIN_S = 5.0
-
-log = structlog.get_logger(__name__)
 
 
 class Answers:
