@@ -79,7 +79,7 @@ class Pipeline:
 
         Raises EngineError where the engine fails and KnowledgeError where the index does.
         """
-        bases = self._bases_of(f"{question.platform}:{question.tenant}:{question.channel}")
+        bases = self._bases_of(question.place)
         found = self._find(question, turns, bases, generate)
         refusal = _refusal(question, found.decision)
         if refusal:
@@ -91,7 +91,7 @@ class Pipeline:
         passages = _passages(evidence, self._capability.passages)
         chosen = {passage.id for passage in passages}
         grounding = Grounding(found.text, [one for one in evidence if one.hit.passage.id in chosen], self._capability)
-        language: Language = "zh" if question.language == "zh" else "en"
+        language = _language(question)
         links = Links(passages)
         shown = _Shown(publish, links)
         if _can_write(self._capability, language, passages):
@@ -139,7 +139,7 @@ class Pipeline:
     def _whole(self, question: Question, turns: Sequence[Turn], generate: Generate) -> str:
         """The question in its thread: by rule, and where the rule is not sure by a model that is able to."""
         whole = stand_alone(question.text, turns)
-        language: Language = "zh" if question.language == "zh" else "en"
+        language = _language(question)
         if whole.sure or not self._capability.reads_closely or language not in self._capability.languages:
             return whole.text
         prompt = rewriting_turns(question.text, language, turns)
@@ -219,6 +219,10 @@ class _Shown:
         self._text = text
         self.first_at_s = self.first_at_s or time.monotonic()
         self._publish(text)
+
+
+def _language(question: Question) -> Language:
+    return "zh" if question.language == "zh" else "en"
 
 
 def _refusal(question: Question, decision: Decision) -> Outcome | None:
