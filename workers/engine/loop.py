@@ -9,7 +9,6 @@ group, because the worker decides when its engine stops.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import faulthandler
 import importlib
 import logging
@@ -23,6 +22,7 @@ import traceback
 from multiprocessing.connection import Connection
 from typing import NoReturn
 
+from health.parent import end_with_parent
 from workers.engine.engine import Engine, EngineError, ModelError
 from workers.engine.engines import ENGINES
 from workers.engine.guard import refuse_initialised_cuda
@@ -39,7 +39,6 @@ from workers.engine.pipe import (
     Submit,
 )
 
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
 EXIT_LOAD_FAILED = 3
 EXIT_PARENT_GONE = 4
 EXIT_ENGINE_FAILED = 5
@@ -52,7 +51,7 @@ def run(spec: EngineSpec, commands: Connection, reports: Connection, stderr: Con
     os.dup2(stderr.fileno(), 2)
     faulthandler.enable()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    _die_with_parent(parent_pid)
+    end_with_parent(signal.SIGKILL, parent_pid)
     inbox: queue.SimpleQueue[Command] = queue.SimpleQueue()
     threading.Thread(target=_read_commands, args=(commands, inbox), daemon=True, name="commands").start()
     engine = _load(spec, reports)
@@ -67,16 +66,6 @@ def run(spec: EngineSpec, commands: Connection, reports: Connection, stderr: Con
         _leave(EXIT_ENGINE_FAILED)
     engine.close()
     _leave(0)
-
-
-def _die_with_parent(parent_pid: int) -> None:
-    """Have the kernel kill this process with its parent. Linux only; elsewhere the pipe's end does it alone."""
-    if sys.platform == "linux":
-        libc = ctypes.CDLL(None, use_errno=True)
-        if libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
-            raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
-    if os.getppid() != parent_pid:  # it died before the call
-        _leave(EXIT_PARENT_GONE)
 
 
 def _leave(code: int) -> NoReturn:
