@@ -15,8 +15,6 @@ DELIVERY_TTL_S = 7 * SECONDS_A_DAY
 RETRIES = 3
 """How often a question that failed by an exception is tried again."""
 MAX_TURNS_KEPT = 50
-MAX_TURNS_TOKENS = 8_000
-"""Of a thread's turns, unless the settings say otherwise."""
 PARTIALS_KEPT = 10_000
 DELIVERY_GROUP = "delivery"
 

@@ -96,7 +96,7 @@ def finish(
     final: FinalAnswer,
     turn: Turn | None,
     turns_ttl_s: float,
-    max_turns_tokens: int = names.MAX_TURNS_TOKENS,
+    max_turns_tokens: int,
 ) -> ScriptCall:
     """End a question and let the next one of its thread go. EVAL gives 1, or 0 where it had its end already."""
     conversation = question.conversation

@@ -64,7 +64,7 @@ async def finish(client: redis.asyncio.Redis, final: FinalAnswer) -> int:
     """End a question in the transaction that marks its job finished."""
     question = Question.from_wire(final.question)
     turn = Turn(question.id, question.asker, question.asker_name, question.text, final.text, question.asked_at_s)
-    script, keys, arguments = scripts.finish(question, final, turn, 3600)
+    script, keys, arguments = scripts.finish(question, final, turn, 3600, 8_000)
     async with client.pipeline(transaction=True) as step:
         step.lrem(names.QUEUE_KEY, 1, question.id)
         step.hset(names.job_key(question.id), "status", "finished")

@@ -121,7 +121,7 @@ def test_the_way_of_a_question_needs_no_more(server: ValkeyServer) -> None:
         script, keys, parts = scripts.accept(question, fields, 10, busy)
         assert bot.eval(script, keys, *parts) == ["queued", 0]
         assert worker.lmove(names.QUEUE_KEY, f"{names.QUEUE_KEY}:intermediate", "LEFT", "RIGHT") == question.id
-        script, keys, parts = scripts.finish(question, final, turn, 60)
+        script, keys, parts = scripts.finish(question, final, turn, 60, 8_000)
         assert worker.eval(script, keys, *parts) == 1
         assert bot.xread({names.answers_stream(question.platform): "0"})
         assert bot.lrange(names.turns_key(question.conversation), 0, -1)

@@ -311,7 +311,7 @@ def test_a_question_has_its_end_once_whoever_writes_it(connection: redis.Redis) 
     """The script that ends a question gives the first end alone, so that two workers cannot answer twice."""
     question = make_question()
     for outcome in (Outcome.ANSWERED, Outcome.ANSWERED, Outcome.FAILED):
-        script, key_count, parts = scripts.finish(question, FinalAnswer(question.to_wire(), outcome), None, 60)
+        script, key_count, parts = scripts.finish(question, FinalAnswer(question.to_wire(), outcome), None, 60, 8_000)
         connection.eval(script, key_count, *parts)
 
     assert [final.outcome for final in finals(connection)] == [Outcome.ANSWERED]
