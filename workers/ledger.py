@@ -10,7 +10,6 @@ from __future__ import annotations
 import zlib
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Protocol
 
 import redis
 from rq.executions import Execution
@@ -31,13 +30,6 @@ from workers.assignment import Assignment
 PUT_BEHIND = """
 if redis.call('LREM', KEYS[1], 1, ARGV[1]) == 1 then redis.call('RPUSH', KEYS[2], ARGV[1]) end
 """
-
-
-class Evaluates(Protocol):
-    """A connection or a pipeline."""
-
-    def eval(self, script: str, numkeys: int, *keys_and_args: str | bytes) -> object:
-        """Run a script."""
 
 
 class Ledger:
@@ -174,7 +166,7 @@ class Ledger:
             pipeline.zadd(registry.key, {job_id: _now().timestamp() + names.FAILURE_TTL_S})
             pipeline.execute()
 
-    def _end(self, pipeline: Evaluates, question: Question, final: FinalAnswer, turn: Turn | None) -> None:
+    def _end(self, pipeline: redis.client.Pipeline, question: Question, final: FinalAnswer, turn: Turn | None) -> None:
         script, key_count, parts = scripts.finish(
             question, final, turn, self._conversation.ttl_s, self._conversation.max_tokens
         )
