@@ -14,8 +14,8 @@ from typing import Literal
 
 from contract.errors import FennelError
 
-WIDE_CHARACTERS = "\u3000-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uffef"
-"""Those of Chinese, Japanese and Korean, for a class of a regular expression; each is about one token."""
+Progress = Callable[[str, float], None]
+"""Is told what is done, and how far that is, from 0 to 1."""
 
 
 class EngineError(FennelError):
@@ -44,6 +44,9 @@ class GenerationRequest:
     temperature: float = 0.0
     seed: int = 0
 
+
+WARM_UP = GenerationRequest("warm-up", (ChatTurn("user", "Say hello."),), max_new_tokens=4)
+"""What an engine has answered before it is ready."""
 
 FinishReason = Literal["stop", "length", "cancelled", "too_long", "error"]
 
@@ -78,17 +81,12 @@ def fault_of(request: GenerationRequest) -> str:
     return ""
 
 
-def without_surrogates(text: str) -> str:
-    """The text with halves of UTF-16 pairs joined, and lone ones replaced by U+FFFD: no tokenizer takes them."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
 class Engine(ABC):
     """Answers prompts. Called from one thread only; one request's failure never touches another's answer."""
 
     @abstractmethod
-    def load(self, progress: Callable[[str, float], None]) -> None:
-        """Load the weights and answer one warm-up prompt; `progress(what, share)` is told how far it is, 0 to 1.
+    def load(self, progress: Progress) -> None:
+        """Load the weights and answer one warm-up prompt; `progress` is told how far it is.
 
         Raises ModelError where it cannot.
         """

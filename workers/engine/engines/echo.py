@@ -4,21 +4,13 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from config.sections import EngineSettings
-from workers.engine.engine import (
-    WIDE_CHARACTERS,
-    ChatTurn,
-    Engine,
-    FinishReason,
-    GenerationEvent,
-    GenerationRequest,
-    fault_of,
-    without_surrogates,
-)
+from workers.engine.engine import ChatTurn, Engine, FinishReason, GenerationEvent, GenerationRequest, Progress, fault_of
+from workers.engine.prompt_text import WIDE_CHARACTERS, without_surrogates
 
 # A token here: a Chinese, Japanese or Korean character, or a run of others, with the space behind it.
 _TOKEN = re.compile(rf"(?:[{WIDE_CHARACTERS}]|[^\s{WIDE_CHARACTERS}]+)\s*")
@@ -49,7 +41,7 @@ class EchoEngine(Engine):
         self._running: list[_Answer] = []
         self._ended: list[GenerationEvent] = []
 
-    def load(self, progress: Callable[[str, float], None]) -> None:
+    def load(self, progress: Progress) -> None:
         """Has nothing to load."""
         progress("loading nothing", 1.0)
 

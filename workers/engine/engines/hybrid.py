@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from config.sections import EngineSettings
-from workers.engine.engine import Engine, EngineError, GenerationEvent, GenerationRequest
+from workers.engine.engine import Engine, EngineError, GenerationEvent, GenerationRequest, Progress
 from workers.engine.engines.openai import OpenAIEngine
 
 log = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ class HybridEngine(Engine):
         self._in_local: set[str] = set()
         self._without_text: dict[str, GenerationRequest] = {}  # of those that the remote engine has
 
-    def load(self, progress: Callable[[str, float], None]) -> None:
+    def load(self, progress: Progress) -> None:
         """Load both; servers that cannot be reached are no reason not to begin, a local model that fails is one."""
         self._local.load(lambda what, share: progress(what, share * 0.9))
         try:

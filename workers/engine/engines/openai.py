@@ -10,19 +10,20 @@ import itertools
 import logging
 import queue
 import threading
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Coroutine, Mapping
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 from config.sections import EngineSettings
 from workers.engine.engine import (
-    ChatTurn,
+    WARM_UP,
     Engine,
     EngineError,
     GenerationEvent,
     GenerationRequest,
     ModelError,
+    Progress,
     fault_of,
 )
 
@@ -41,7 +42,6 @@ log = logging.getLogger(__name__)
 STEP_WAIT_S = 0.02
 CLOSE_TIMEOUT_S = 2.0
 A_MILLION = 1e6
-WARM_UP = GenerationRequest("warm-up", (ChatTurn("user", "Say hello."),), max_new_tokens=4)
 
 
 class OpenAIEngine(Engine):
@@ -62,7 +62,7 @@ class OpenAIEngine(Engine):
 
     # --- Engine
 
-    def load(self, progress: Callable[[str, float], None]) -> None:
+    def load(self, progress: Progress) -> None:
         """Have a server answer a warm-up prompt. Raises ModelError where key, model or address are wrong."""
         if self._loop is None:
             self._start()

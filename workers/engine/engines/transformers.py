@@ -10,7 +10,7 @@ import logging
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,11 +19,12 @@ from torch import Tensor
 
 from config.sections import EngineSettings
 from workers.engine.engine import (
-    ChatTurn,
+    WARM_UP,
     Engine,
     GenerationEvent,
     GenerationRequest,
     ModelError,
+    Progress,
     fault_of,
 )
 from workers.engine.local.answer import NO_ROW, LocalAnswer
@@ -32,10 +33,6 @@ from workers.engine.local.sampling import Sampler
 from workers.engine.local.text import TextStream
 
 log = logging.getLogger(__name__)
-
-Progress = Callable[[str, float], None]
-
-WARM_UP = GenerationRequest("warm-up", (ChatTurn("user", "Say hello."),), max_new_tokens=4)
 
 
 @dataclass(frozen=True, slots=True)

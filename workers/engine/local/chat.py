@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from jinja2.exceptions import TemplateError
 from transformers import GenerationConfig, PreTrainedTokenizerBase
 
-from workers.engine.engine import ChatTurn, ModelError, without_surrogates
+from workers.engine.engine import ChatTurn, ModelError
+from workers.engine.prompt_text import without_marks
 
 _MARKER = "fennel"
 _TURN = "fennel's turn"
@@ -36,7 +37,7 @@ class ChatFormat:
         What people, documents and the model wrote cannot end a turn or begin one: marks of the template in it are
         broken by a space.
         """
-        safe = [ChatTurn(turn.role, self._without_marks(without_surrogates(turn.content))) for turn in turns]
+        safe = [ChatTurn(turn.role, without_marks(turn.content, self._marks)) for turn in turns]
         if not self._takes_system:
             safe = _system_into_user(safe)
         return self._encode(self._render(safe))
@@ -48,7 +49,7 @@ class ChatFormat:
         """
         earlier = [ChatTurn("user", _MARKER), ChatTurn("assistant", _MARKER)]
         ended = self._render(earlier, answer_follows=False).rpartition(_MARKER)[2]
-        safe = self._without_marks(without_surrogates(content))
+        safe = without_marks(content, self._marks)
         before, _, after = self._render([*earlier, ChatTurn("user", _TURN)]).rpartition(_TURN)
         turn = before.rpartition(_MARKER)[2].removeprefix(ended) + safe + after
         begin = self._tokenizer.bos_token or ""
@@ -74,14 +75,6 @@ class ChatFormat:
     def _encode(self, text: str) -> list[int]:
         ids: list[int] = self._tokenizer(text, add_special_tokens=False).input_ids
         return ids
-
-    def _without_marks(self, text: str) -> str:
-        # Again until there is none: taking one out may make another.
-        while broken := self._marks.sub(lambda found: f"{found[0][0]} {found[0][1:]}", text):
-            if broken == text:
-                break
-            text = broken
-        return text
 
     def _stop_tokens(self, generation: GenerationConfig) -> frozenset[int]:
         """The model's end tokens, and the special token that the template puts behind an answer."""

@@ -11,14 +11,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from workers.engine.engine import ModelError
+from workers.engine.engine import ModelError, Progress
 
 MARKER = "complete.json"
 SUFFIX = ".gguf"
 # Half precision holds what 2 to 8 bits with a scale can say, and the folder has half the size.
 BYTES_A_PARAMETER = 2
-
-Progress = Callable[[str, float], None]
 
 
 def unpack(file: Path, models_folder: Path, progress: Progress) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from tokenizers import Tokenizer
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedConfig, PreTrainedModel
 
 from config.sections import EngineSettings
-from workers.engine.engine import ModelError
+from workers.engine.engine import ModelError, Progress
 from workers.engine.local import int8
 from workers.engine.local.chat import ChatFormat
 from workers.engine.local.check import choose_decoder
@@ -24,8 +24,6 @@ from workers.engine.local.quiet import quieten_libraries
 from workers.engine.local.weights import find_weights
 
 log = logging.getLogger(__name__)
-
-Progress = Callable[[str, float], None]
 
 
 @dataclass(frozen=True, slots=True)

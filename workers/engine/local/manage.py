@@ -11,7 +11,6 @@ import re
 import shutil
 import sys
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +18,12 @@ from transformers import AutoConfig, AutoTokenizer
 
 from config.loading import load_settings
 from config.settings import Settings
-from workers.engine.engine import ChatTurn, GenerationRequest, ModelError
+from workers.engine.engine import ChatTurn, GenerationRequest, ModelError, Progress
 from workers.engine.local import gguf, smollm2
 from workers.engine.local.loading import choose_device, need_with
 from workers.engine.local.memory import check_memory
 from workers.engine.local.weights import HUB_FILES, HUB_ID, check_folder, find_weights
 
-Progress = Callable[[str, float], None]
 LOOK_EVERY_S = 0.3
 # A fact, a question of it, and the word that a right answer has.
 TRIALS = {

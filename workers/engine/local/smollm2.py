@@ -8,10 +8,9 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
-from workers.engine.engine import ModelError
+from workers.engine.engine import ModelError, Progress
 from workers.engine.local import gguf
 
 NAME = "smollm2-135m"
@@ -21,8 +20,6 @@ GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 NEEDED_BYTES = 600_000_000
 # What the marker says. Another form of the folder gets another number, and old folders are made anew.
 STAMP = {"gguf_sha256": GGUF_SHA256, "form": 1}
-
-Progress = Callable[[str, float], None]
 
 
 def prepare(models_folder: Path, progress: Progress) -> Path:

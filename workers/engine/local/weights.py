@@ -5,13 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable
 from pathlib import Path
 
-from workers.engine.engine import ModelError
+from workers.engine.engine import ModelError, Progress
 from workers.engine.local import gguf, smollm2
-
-Progress = Callable[[str, float], None]
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")

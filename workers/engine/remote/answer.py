@@ -7,14 +7,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from workers.engine.engine import (
-    WIDE_CHARACTERS,
-    ChatTurn,
-    FinishReason,
-    GenerationEvent,
-    GenerationRequest,
-    without_surrogates,
-)
+from workers.engine.engine import ChatTurn, FinishReason, GenerationEvent, GenerationRequest
+from workers.engine.prompt_text import WIDE_CHARACTERS, without_surrogates
 
 # Nobody reads faster, and each event costs a trip through the pipe.
 TELL_INTERVAL_S = 0.05
@@ -23,19 +17,12 @@ TELL_INTERVAL_S = 0.05
 _TOKEN = re.compile(rf"[{WIDE_CHARACTERS}]|[^\W_{WIDE_CHARACTERS}]{{1,6}}|[^\w\s]|_")
 TOKENS_A_TURN = 4  # the marks around it
 # What chat templates use as marks; a server may read them in the text of a turn as well.
-_MARK = re.compile(r"<\|[^<>|\s]{1,40}\|>|<(?:start|end)_of_turn>|</?s>|\[/?INST\]")
+MARKS = re.compile(r"<\|[^<>|\s]{1,40}\|>|<(?:start|end)_of_turn>|</?s>|\[/?INST\]")
 
 
 def estimated_tokens(turns: tuple[ChatTurn, ...]) -> int:
     """About how many tokens a prompt has: what rate limits and the limit of prompts are held with."""
     return sum(len(_TOKEN.findall(turn.content)) + TOKENS_A_TURN for turn in turns)
-
-
-def without_marks(text: str) -> str:
-    """The text with marks of chat templates broken by a space, so that it cannot end a turn or begin one."""
-    while (broken := _MARK.sub(lambda found: f"{found[0][0]} {found[0][1:]}", text)) != text:
-        text = broken
-    return without_surrogates(text)
 
 
 @dataclass(slots=True)

@@ -14,7 +14,8 @@ from openai.types.chat import ChatCompletionChunk
 
 from config.sections import EngineSettings
 from workers.engine.engine import FinishReason
-from workers.engine.remote.answer import RemoteAnswer, without_marks
+from workers.engine.prompt_text import without_marks
+from workers.engine.remote.answer import MARKS, RemoteAnswer
 from workers.engine.remote.fault import BrokenStreamError, Fault, RefusedError, RemoteError, fault_of_error
 
 log = logging.getLogger(__name__)
@@ -90,7 +91,7 @@ class Endpoint:
         request = answer.request
         body: dict[str, Any] = {
             "model": self._model,
-            "messages": [{"role": turn.role, "content": without_marks(turn.content)} for turn in request.turns],
+            "messages": [{"role": turn.role, "content": without_marks(turn.content, MARKS)} for turn in request.turns],
             "stream": True,
             "stream_options": {"include_usage": True},
             "temperature": request.temperature,

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from unittest.mock import patch
 
+from workers.engine.engine import Progress
 from workers.engine.local import gguf, smollm2
 
 
@@ -13,7 +14,7 @@ def quiet(what: str, share: float) -> None:
     """Progress that nobody looks at."""
 
 
-def quick_convert(file: Path, folder: Path, progress: smollm2.Progress) -> None:
+def quick_convert(file: Path, folder: Path, progress: Progress) -> None:
     """In place of de-quantising: leaves a note of who made it, slowly enough that others come meanwhile."""
     folder.mkdir()
     time.sleep(0.3)
@@ -31,7 +32,7 @@ def prepare_quickly(models_folder: Path) -> None:
 def half_made_and_killed(models_folder: Path) -> None:
     """A worker that is killed while it writes."""
 
-    def convert(file: Path, folder: Path, progress: smollm2.Progress) -> None:
+    def convert(file: Path, folder: Path, progress: Progress) -> None:
         folder.mkdir()
         (folder / "config.json").write_text("{")
         os.kill(os.getpid(), signal.SIGKILL)

@@ -12,7 +12,7 @@ import pytest
 
 from tests.workers.engine.conftest import engine_settings, request
 from tests.workers.engine.local.makers import half_made_and_killed, prepare_quickly, quick_convert, quiet
-from workers.engine.engine import ModelError
+from workers.engine.engine import ModelError, Progress
 from workers.engine.engines.transformers import TransformersEngine
 from workers.engine.local import gguf, smollm2
 
@@ -78,7 +78,7 @@ def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_disk_that_fills_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An error while writing is told in a sentence and leaves nothing half made."""
 
-    def convert(file: Path, folder: Path, progress: smollm2.Progress) -> None:
+    def convert(file: Path, folder: Path, progress: Progress) -> None:
         folder.mkdir()
         raise OSError(28, os.strerror(28))
 
