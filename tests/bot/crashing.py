@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 import redis.asyncio
 
 from contract import names
+from contract.question import Question
 
 STEPS = [
     "an end is read",
@@ -40,3 +42,8 @@ async def nothing_is_open(client: redis.asyncio.Redis, platform: str) -> bool:
     """Whether every question of the platform was shown, and its entry has left the stream."""
     is_open = await client.zcard(names.open_key(platform))
     return not is_open and not await client.xlen(names.answers_stream(platform))
+
+
+async def is_growing_or_dead(client: redis.asyncio.Redis, question: Question, bot: asyncio.Task[None]) -> bool:
+    """Whether the growing text is written down as sent, or the process is gone."""
+    return bot.done() or await client.hget(names.delivery_key(question.id), "state") == "sent"

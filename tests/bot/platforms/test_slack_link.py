@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,8 @@ from bot.chat_event import FeedbackGiven, MessageDeleted, MessageEdited
 from bot.chat_message import ChatMessage
 from bot.platform import LinkDeadError, PlatformError
 from bot.platforms.slack import SlackPlatform
-from config.environment import CHECKOUT, environment_with
 from tests.bot.conftest import MakeSettings
+from tests.bot.platforms.bot_program import bot_program
 from tests.bot.platforms.slack_stage import entered, listening, slack_platform, slack_settings
 from tests.fakes.slack import FakeSlack, Rules
 from tests.fakes.slack.rules import BOT_SCOPES
@@ -171,21 +170,12 @@ async def test_a_link_that_does_not_come_back_is_dead(fake: FakeSlack, impatient
 
 async def test_a_dead_link_ends_the_process(fake: FakeSlack, valkey: ValkeyServer, tmp_path: Path) -> None:
     """`python -m bot slack` whose link stays dead says so in one sentence and exits with 1, for supervisord to act."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bot", "slack"),
-        cwd=CHECKOUT,
-        env=environment_with(
-            FENNEL_HOME=str(tmp_path),
-            FENNEL_REDIS__URL=valkey.url,
-            FENNEL_SLACK__LINK_TIMEOUT_S="0.3",
-            **fake.urls(),
-        ),
-        stderr=asyncio.subprocess.PIPE,
-    )
-    await fake.eventually(lambda: fake.connected() == 1, 20)
-    fake.fail("link", "refuse", times=1_000)
-    fake.happen("link", action="abort")
-    _out, said = await asyncio.wait_for(process.communicate(), 20)
+    settings = {**fake.urls(), "FENNEL_SLACK__LINK_TIMEOUT_S": "0.3"}
+    async with bot_program("slack", valkey, tmp_path, **settings) as process:
+        await fake.eventually(lambda: fake.connected() == 1, 20)
+        fake.fail("link", "refuse", times=1_000)
+        fake.happen("link", action="abort")
+        _none, said = await asyncio.wait_for(process.communicate(), 20)
     assert process.returncode == 1
     assert "no link to Slack for" in said.decode().splitlines()[-1]
 

@@ -15,6 +15,7 @@ from bot.platforms.lark.link import LinkTimes
 from config.loading import load_settings
 from config.platform_sections import LarkSettings
 from tests.fakes.lark import FakeLark, Rules
+from tests.fakes.lark.chats import VisibleMessage
 
 QUICK = LinkTimes(
     link_timeout_s=20,
@@ -81,3 +82,19 @@ class Heard:
     def texts(self) -> list[str]:
         """The words of the messages."""
         return [event.text for event in self.events if isinstance(event, ChatMessage)]
+
+
+async def answer_to(fake: FakeLark, message_id: str, words: str = "👎", timeout_s: float = 10) -> VisibleMessage:
+    """The one visible answer, once it has ended."""
+
+    def has_ended() -> bool:
+        return any(words in each.text and not each.streaming for each in fake.answers_to(message_id))
+
+    await eventually(fake, has_ended, timeout_s)
+    (answer,) = fake.answers_to(message_id)
+    return answer
+
+
+async def shows(fake: FakeLark, message_id: str, text: str) -> None:
+    """Wait until an answer to this message shows just this text."""
+    await eventually(fake, lambda: [each for each in fake.answers_to(message_id) if each.text == text])

@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 
 from bot.platforms.wecom.answer import AnswerTimes
+from bot.platforms.wecom.callback import CallbackSettings, WeComCallback
+from bot.platforms.wecom.callback_server import PATH
 from bot.platforms.wecom.link import LinkTimes
 from bot.platforms.wecom.long_connection import Limits, WeComLongConnection
 from bot.platforms.wecom.pace import Rate
 from bot.reply_slot import AtStep, go_on
 from config.settings import Settings
-from tests.bot.conftest import running_bot
+from tests.bot.conftest import running_bot, until
 from tests.fakes.wecom import FakeWeCom, OpenPoints, ShownMessage, rules
 
 GROUP = "wr_team"
@@ -105,3 +107,41 @@ async def answered(fake: FakeWeCom, message_id: str) -> ShownMessage:
     await when(fake, lambda: [shown for shown in fake.replies_to(message_id) if shown.finished])
     (shown,) = fake.replies_to(message_id)
     return shown
+
+
+async def pushed(fake: FakeWeCom, count: int = 1) -> list[ShownMessage]:
+    """The messages that were written anew into the group, as soon as there are that many."""
+
+    def look() -> list[ShownMessage]:
+        found = [shown for shown in fake.bot_messages(GROUP) if shown.via == "push"]
+        return found if len(found) >= count else []
+
+    return list(await when(fake, look))
+
+
+def callback_bot(fake: FakeWeCom, settings: Settings, **changed: str) -> WeComCallback:
+    """A bot that takes this fake's callbacks, on a free port."""
+    values = {"token": fake.account.token, "aes_key": fake.account.aes_key, "api_url": fake.url} | changed
+    times = AnswerTimes(360 * fake.time_scale, 300 * fake.time_scale)
+    return WeComCallback(
+        CallbackSettings("127.0.0.1", 0, **values),
+        fake.account.bot_id,
+        settings.redis_address,
+        fake.account.bot_name,
+        times,
+        limits(fake.time_scale).rate,
+    )
+
+
+@contextlib.asynccontextmanager
+async def called_bot(
+    fake: FakeWeCom, settings: Settings, at_step: AtStep = go_on, **changed: str
+) -> AsyncIterator[tuple[str, asyncio.Task[None]]]:
+    """A bot whose address the fake has verified; its address and its task."""
+    platform = callback_bot(fake, settings, **changed)
+    async with running_bot(platform, settings, at_step) as bot:
+        await until(lambda: asyncio.sleep(0, platform.server.port))
+        url = f"http://127.0.0.1:{platform.server.port}{PATH}"
+        told = await asyncio.to_thread(lambda: fake.do("use_callback", url=url))
+        assert told["verified"], told
+        yield url, bot

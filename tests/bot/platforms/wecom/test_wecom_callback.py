@@ -3,101 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import time
-from collections.abc import AsyncIterator, Callable
-from pathlib import Path
+from collections.abc import Callable
 
 import aiohttp
 import pytest
 import redis.asyncio
 
 from bot.chat_event import ChatEvent, FeedbackGiven
-from bot.platform import LinkDeadError, PlatformError
-from bot.platforms.wecom import create
-from bot.platforms.wecom.answer import AnswerTimes
-from bot.platforms.wecom.callback import CallbackSettings, WeComCallback
+from bot.platform import LinkDeadError
 from bot.platforms.wecom.callback_server import MAX_BODY_BYTES, PATH
-from bot.platforms.wecom.crypto import CallbackCipher, ForgedError
+from bot.platforms.wecom.crypto import CallbackCipher
 from bot.platforms.wecom.sentences import TEXT_ONLY, WELCOME
-from bot.reply_slot import AtStep, go_on
-from config.settings import Settings
 from contract import names
-from contract.answer import FinalAnswer, Outcome
 from tests.bot.answering import answering, echo, finish, publish, take
-from tests.bot.conftest import MakeSettings, running_bot, until
+from tests.bot.conftest import MakeSettings, until
 from tests.bot.crashing import crash_at, nothing_is_open
-from tests.bot.platforms.wecom.conftest import GROUP, THINKING, USER, MakeFake, answered, limits, say, when
-from tests.fakes.wecom import FakeWeCom, crypto
+from tests.bot.platforms.wecom.conftest import GROUP, THINKING, USER, answered, callback_bot, called_bot, say, when
+from tests.fakes.wecom import FakeWeCom
 from tests.valkey import ValkeyServer
 
-VECTORS = json.loads((Path(__file__).parents[3] / "data" / "wecom_crypto_vectors.json").read_text())
 STEPS = ["sending is written down", "sent, and not written down", "before an edit", "edited", "the end is written down"]
-
-
-def callback_bot(fake: FakeWeCom, settings: Settings, **changed: str) -> WeComCallback:
-    """A bot that takes this fake's callbacks, on a free port."""
-    values = {"token": fake.account.token, "aes_key": fake.account.aes_key, "api_url": fake.url} | changed
-    times = AnswerTimes(360 * fake.time_scale, 300 * fake.time_scale)
-    return WeComCallback(
-        CallbackSettings("127.0.0.1", 0, **values),
-        fake.account.bot_id,
-        settings.redis_address,
-        fake.account.bot_name,
-        times,
-        limits(fake.time_scale).rate,
-    )
-
-
-@contextlib.asynccontextmanager
-async def called_bot(
-    fake: FakeWeCom, settings: Settings, at_step: AtStep = go_on, **changed: str
-) -> AsyncIterator[tuple[str, asyncio.Task[None]]]:
-    """A bot whose address the fake has verified; its address and its task."""
-    platform = callback_bot(fake, settings, **changed)
-    async with running_bot(platform, settings, at_step) as bot:
-        await until(lambda: asyncio.sleep(0, platform.server.port))
-        url = f"http://127.0.0.1:{platform.server.port}{PATH}"
-        told = await asyncio.to_thread(lambda: fake.do("use_callback", url=url))
-        assert told["verified"], told
-        yield url, bot
-
-
-# --- encryption
-
-
-@pytest.mark.parametrize("vector", VECTORS["vectors"], ids=lambda vector: vector["name"])
-def test_the_cipher_is_that_of_wecoms_own_client(vector: dict[str, str]) -> None:
-    """Sealed, signed and opened byte for byte as WecomCrypto does it; what names a receiver is refused."""
-    cipher = CallbackCipher(VECTORS["token"], VECTORS["aes_key"])
-    signed = (vector["msg_signature"], vector["timestamp"], vector["nonce"], vector["encrypt"])
-    assert cipher.sign(*signed[1:]) == vector["msg_signature"]
-    if vector["receive_id"]:
-        with pytest.raises(ForgedError):
-            cipher.open(*signed)
-        return
-    assert cipher.seal(vector["message"], bytes.fromhex(VECTORS["random16_hex"])) == vector["encrypt"]
-    assert cipher.open(*signed) == vector["message"]
-
-
-@pytest.mark.parametrize("length", range(0, 70, 3))
-def test_what_is_sealed_is_opened(length: int) -> None:
-    """A message of any length around the block's survives."""
-    cipher = CallbackCipher("t", crypto.new_aes_key())
-    sealed = cipher.seal("字" * length)
-    assert cipher.open(cipher.sign("1", "n", sealed), "1", "n", sealed) == "字" * length
-
-
-@pytest.mark.parametrize(
-    ("token", "aes_key"),
-    [("", "k"), ("t", ""), ("t", "tooshort"), ("t", "!" * 43), ("t", crypto.new_aes_key()[:-4])],
-    ids=["no token", "no key", "short", "not base64", "cut"],
-)
-def test_without_proper_keys_it_does_not_start(token: str, aes_key: str, make_settings: MakeSettings) -> None:
-    """No token, no key, or no real key: a sentence that names the settings, and no server."""
-    with pytest.raises(PlatformError, match="FENNEL_WECOM__AES_KEY"):
-        create(make_settings(wecom={"mode": "callback", "token": token, "aes_key": aes_key}))
 
 
 # --- who is turned away
@@ -281,104 +208,6 @@ async def test_a_crash_leaves_one_message(
         await until(lambda: nothing_is_open(redis_client, "wecom"))
     assert shown.content.startswith("You asked")
     assert len(fake.bot_messages(GROUP)) == 1
-
-
-# --- what comes too late for the stream
-
-
-async def test_an_answer_of_eight_minutes_arrives_whole(
-    make_fake: MakeFake, make_settings: MakeSettings, redis_client: redis.asyncio.Redis
-) -> None:
-    """The stream is finished before WeCom stops asking; the rest goes to the response URL, once."""
-    fake = make_fake(0.006)
-    async with called_bot(fake, make_settings()):
-        message_id = await say(fake)
-        question = await until(lambda: take(redis_client))
-        await publish(redis_client, question, "先装好 Docker，")
-        first = await answered(fake, message_id)
-        await until(lambda: asyncio.sleep(0, fake.clock.now_s() > 480))
-        final = FinalAnswer(question.to_wire(), Outcome.ANSWERED, "先装好 Docker，然后启动。", echo(question).citations)
-        await finish(redis_client, final)
-        await until(lambda: nothing_is_open(redis_client, "wecom"))
-    assert first.content == "先装好 Docker，\n\n（其余内容见下一条消息。）"
-    rest = fake.bot_messages(GROUP)[1:]
-    assert [(shown.via, shown.content[:6]) for shown in rest] == [("response_url", "然后启动。\n")]
-    assert not fake.violations()
-
-
-async def test_polls_that_stop_early_leave_the_whole_answer_to_the_response_url(
-    make_fake: MakeFake, make_settings: MakeSettings, redis_client: redis.asyncio.Redis
-) -> None:
-    """When WeCom asks no more, the end waits for its six minutes and then comes whole by the response URL."""
-    fake = make_fake(0.002)
-    fake.fail("poll", "stop")
-    async with called_bot(fake, make_settings()):
-        await say(fake)
-        await finish(redis_client, echo(await until(lambda: take(redis_client))))
-        await until(lambda: nothing_is_open(redis_client, "wecom"))
-    _thinking, answer = fake.bot_messages(GROUP)
-    assert answer.via == "response_url"
-    assert answer.content.startswith("You asked")
-    assert fake.clock.now_s() >= 360
-
-
-@pytest.mark.parametrize(
-    ("fault", "detail"),
-    [
-        ("commit_then_abort", {}),
-        ("abort", {}),
-        ("broken_json", {}),
-        ("status", {"status": 502}),
-        ("errcode", {"errcode": 45009}),
-    ],
-)
-async def test_a_response_url_whose_use_broke_shows_one_message(
-    make_fake: MakeFake,
-    make_settings: MakeSettings,
-    redis_client: redis.asyncio.Redis,
-    monkeypatch: pytest.MonkeyPatch,
-    fault: str,
-    detail: dict[str, int],
-) -> None:
-    """It works once, so it is simply used again: the message is there once, whichever try it was."""
-    monkeypatch.setattr("bot.platforms.wecom.callback.BUSY_AGAIN_S", 0.1)
-    fake = make_fake(0.002)
-    fake.fail("poll", "stop")
-    fake.fail("response_url", fault, **detail)
-    async with called_bot(fake, make_settings()):
-        await say(fake)
-        await finish(redis_client, echo(await until(lambda: take(redis_client))))
-        await until(lambda: nothing_is_open(redis_client, "wecom"))
-    assert [shown.via for shown in fake.bot_messages(GROUP)] == ["callback", "response_url"]
-
-
-async def test_a_response_url_of_another_server_is_not_called(
-    make_fake: MakeFake, make_settings: MakeSettings, redis_client: redis.asyncio.Redis
-) -> None:
-    """Late answers are posted to WeCom's own server and nowhere else."""
-    fake = make_fake(0.002)
-    fake.fail("poll", "stop")
-    async with called_bot(fake, make_settings(), api_url="https://qyapi.weixin.qq.com"):
-        await say(fake)
-        await finish(redis_client, echo(await until(lambda: take(redis_client))))
-        await until(lambda: nothing_is_open(redis_client, "wecom"))
-    assert not [line for line in fake.journal if line.kind == "response_url"]
-
-
-async def test_a_long_answer_goes_on_behind_the_response_url(
-    fake: FakeWeCom, make_settings: MakeSettings, redis_client: redis.asyncio.Redis
-) -> None:
-    """Beyond 20,480 bytes the second part takes the response URL; what does not fit there is said to be cut."""
-    text = "\n\n".join("字" * 300 for _ in range(60))
-    async with called_bot(fake, make_settings()):
-        await say(fake)
-        question = await until(lambda: take(redis_client))
-        await finish(redis_client, FinalAnswer(question.to_wire(), Outcome.ANSWERED, text))
-        await until(lambda: nothing_is_open(redis_client, "wecom"))
-    first, second = fake.bot_messages(GROUP)
-    assert first.content.endswith("（其余内容见下一条消息。）")
-    assert second.content.endswith("（企业微信无法显示更多内容。）")
-    assert not fake.violations()
 
 
 async def test_many_questions_keep_the_rate_and_who_had_to_wait_is_told(

@@ -15,8 +15,7 @@ from bot.platforms.wecom import doctor
 from contract import names
 from contract.finding import Finding
 from tests.bot.conftest import MakeSettings, running_bot, until
-from tests.bot.platforms.wecom.conftest import linked_bot
-from tests.bot.platforms.wecom.test_wecom_callback import callback_bot
+from tests.bot.platforms.wecom.conftest import callback_bot, linked_bot
 from tests.fakes.wecom import FakeWeCom
 from tests.fakes.wecom.crypto import new_aes_key
 from tests.valkey import ValkeyServer

@@ -10,13 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis.asyncio
 
 from bot.platforms.weixin.login import Ask, Login
 from bot.platforms.weixin.platform import PollTimes, Weixin
 from bot.platforms.weixin.session import Session, SessionFile
 from bot.reply_slot import AtStep, go_on
 from config.settings import Settings
-from tests.bot.conftest import running_bot
+from tests.bot.answering import echo, finish, publish, take
+from tests.bot.conftest import MakeSettings, running_bot, until
+from tests.bot.crashing import is_growing_or_dead
 from tests.fakes.wecom import FakeWeCom, ShownMessage
 
 USER = "o9cq80zhang@im.wechat"
@@ -91,3 +94,22 @@ def calls(fake: FakeWeCom, name: str) -> list[Any]:
 def mode_of(path: Path) -> int:
     """Who may do what with the file."""
     return path.stat().st_mode & 0o777
+
+
+async def ask_and_crash(
+    fake: FakeWeCom, make_settings: MakeSettings, client: redis.asyncio.Redis, at_step: Callable[[str], None]
+) -> None:
+    """Ask, answer, and die on the way."""
+
+    async def serve() -> None:
+        async with linked_bot(fake, make_settings(), at_step) as bot:
+            await write(fake)
+            question = await until(lambda: take(client))
+            await publish(client, question, "先装")
+            # So that the end is an edit, unless the process dies of the growing text.
+            await until(lambda: is_growing_or_dead(client, question, bot))
+            await finish(client, echo(question))
+            await asyncio.wait([bot], timeout=10)
+
+    with pytest.raises(BaseExceptionGroup):
+        await serve()
