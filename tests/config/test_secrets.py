@@ -57,6 +57,7 @@ def test_what_is_no_key_stays(text: str) -> None:
     assert mask_secrets(text) == text
 
 
+@pytest.mark.usefixtures("logging_as_before")
 @pytest.mark.parametrize("format_", ["console", "json"])
 def test_a_log_shows_no_key(format_: str) -> None:
     """Neither a field, nor a message, nor a traceback of ours or of a library."""

@@ -221,6 +221,7 @@ def test_prompt_injection() -> None:
         assert call not in safe(attack)
 
 
+@pytest.mark.usefixtures("logging_as_before")
 def test_secrets_in_logs_or_answers() -> None:
     """A secret of the settings is hidden in every line, tracebacks included."""
     out = io.StringIO()
