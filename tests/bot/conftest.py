@@ -20,7 +20,7 @@ from bot.run import run_bot
 from config.redis_users import Role
 from config.settings import Settings
 from contract.question import Question, question_id
-from tests.fakes.chat import FakeChat
+from tests.fakes.chat import FakeChat, Post
 from tests.valkey import ValkeyServer
 
 MakeSettings = Callable[..., Settings]
@@ -119,3 +119,8 @@ def make_message(**fields: Any) -> ChatMessage:
         "mentions_us": True,
     }
     return ChatMessage(**(values | fields))
+
+
+async def ended(chat: FakeChat, message_id: str) -> Post:
+    """Wait for the end of a question without holding up the bot's loop."""
+    return await asyncio.to_thread(chat.wait_ended, message_id, 8)

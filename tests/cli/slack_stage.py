@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tests.cli.stack_home import TIMEOUT_S, StackHome, stack_home
 from tests.fakes.slack.fake import FakeSlack
+from tests.waiting import until
 
 PAUSE_S = 0.25
 CHANNELS = 12
@@ -80,13 +81,6 @@ class Talk:
             self._stage.ask()
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
-    end_s = time.monotonic() + TIMEOUT_S
-    while not condition():
-        assert time.monotonic() < end_s, "it did not come to that in time"
-        time.sleep(0.05)
-
-
 @contextmanager
 def slack_stage() -> Iterator[Stage]:
     """Up and ready, with one document."""
@@ -100,5 +94,5 @@ def slack_stage() -> Iterator[Stage]:
         for command in (("kb", "add", str(home.folder / "tides.md")), ("up", "--wait")):
             done = home.fennel(*command)
             assert done.returncode == 0, done.stderr
-        wait_until(lambda: slack.connected() > 0)
+        until(lambda: slack.connected() > 0)
         yield one

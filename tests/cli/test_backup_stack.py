@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.cli.slack_stage import Talk, slack_stage, wait_until
+from tests.cli.slack_stage import Talk, slack_stage
+from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -14,10 +15,10 @@ def test_a_stack_comes_back_out_of_a_backup_that_was_made_under_load() -> None:
     with slack_stage() as stage:
         home, file = stage.home, stage.home.folder / "b.tar.gz"
         with Talk(stage):
-            wait_until(lambda: len(stage.asked) > 10)
+            until(lambda: len(stage.asked) > 10)
             made = home.fennel("backup", str(file))
             asked_by_then = len(stage.asked)
-            wait_until(lambda: len(stage.asked) > asked_by_then + 10)
+            until(lambda: len(stage.asked) > asked_by_then + 10)
         assert made.returncode == 0, made.stderr
         assert made.stderr == ""  # a job by the clock mails whatever is said there
         stage.wait_until_answered()
@@ -32,6 +33,6 @@ def test_a_stack_comes_back_out_of_a_backup_that_was_made_under_load() -> None:
         assert restored.returncode == 0, restored.stderr
         assert "1 documents, 1 passages" in done.stdout
         # The bot reads back what was written while it was away, and sees what it has answered.
-        wait_until(lambda: stage.slack.connected() > 0)
+        until(lambda: stage.slack.connected() > 0)
         stage.ask()
         stage.wait_until_answered()

@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -22,6 +21,7 @@ from contract.finding import Finding
 from health import surroundings
 from health.client import ask_programs
 from tests.cli.stack_home import StackHome, stack_home
+from tests.waiting import until
 
 WITHIN_S = 60.0
 Seen = dict[str, str]
@@ -182,19 +182,12 @@ def tells(seen: Seen, broken: Break) -> bool:
     return any(re.search(broken.subject, subject) and re.search(broken.word, says) for subject, says in seen.items())
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
-    end_s = time.monotonic() + WITHIN_S
-    while not condition():
-        assert time.monotonic() < end_s, "it did not come to that in time"
-        time.sleep(0.1)
-
-
 @pytest.mark.parametrize("broken", BREAKS, ids=lambda one: one.name)
 def test_each_view_tells_the_break_apart(
     stage: Stage, load: Callable[[], Settings], monkeypatch: pytest.MonkeyPatch, broken: Break
 ) -> None:
     """Each view names the broken part and no other one, with a cure, and is content when it is mended."""
-    wait_until(lambda: not in_status(load()) and not in_readyz(load()))
+    until(lambda: not in_status(load()) and not in_readyz(load()))
     is_disk = broken.name == "disk"
     broken.begin(stage)
     try:
@@ -208,10 +201,10 @@ def test_each_view_tells_the_break_apart(
                 # What another process sees of the disk cannot be changed from here.
                 return _ill(bot.findings()[1:]) if is_disk else in_readyz(load())
 
-            wait_until(lambda: tells(in_status(load()), broken))
-            wait_until(lambda: tells(readyz(), broken))
+            until(lambda: tells(in_status(load()), broken))
+            until(lambda: tells(readyz(), broken))
             views = {"status": in_status(load()), "doctor": in_doctor(load())}
-            wait_until(lambda: tells(readyz(), broken))
+            until(lambda: tells(readyz(), broken))
             views["readyz"] = readyz()
             if broken.name == "model":
                 waiting = stage.home.fennel("up", "--wait")
@@ -224,4 +217,4 @@ def test_each_view_tells_the_break_apart(
         assert str(stage.home.folder / "model") in waiting.stderr
     for view, seen in views.items():
         assert (view, seen, [one.name for one in BREAKS if tells(seen, one)]) == (view, seen, [broken.name])
-    wait_until(lambda: not in_status(load()) and not in_readyz(load()))
+    until(lambda: not in_status(load()) and not in_readyz(load()))

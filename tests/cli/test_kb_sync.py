@@ -13,7 +13,7 @@ from cli.kb import kb
 from config.environment import CHECKOUT
 from contract.errors import FennelError
 from tests.valkey import ValkeyServer
-from tests.workers.knowledge.test_readers import REASONS
+from tests.workers.knowledge.documents import REASONS
 from workers.knowledge.embedder import Embedder, open_embedder
 
 DOCUMENTS = CHECKOUT / "tests" / "data" / "documents"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -13,6 +12,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from tests.cli.stack_home import stack_home
 from tests.fakes.slack import FakeSlack
+from tests.waiting import until
 
 ASKED = "How many zebraquartz days does Rosalindfranklin have?"
 DOCUMENT = "# Zebraquartz\n\nEverybody has 30 zebraquartz days a year, Rosalindfranklin has 31.\n"
@@ -83,13 +83,6 @@ def trace_is_whole(collector: Collector, begin_s: float) -> None:
         assert begin_s * 1e9 - 1e9 <= span.start_time_unix_nano <= span.end_time_unix_nano <= time.time() * 1e9
 
 
-def wait_for(look: Callable[[], object]) -> None:
-    end_s = time.monotonic() + WITHIN_S
-    while not look():
-        assert time.monotonic() < end_s, "it did not come to that in time"
-        time.sleep(0.1)
-
-
 def test_no_log_has_chat_text_or_a_secret_and_each_line_of_a_question_has_its_id() -> None:
     """A question from Slack is answered by real programs that log at info: ids stand in the logs, words do not."""
     with FakeSlack(enforce_rates=False) as fake, Collector() as collector:
@@ -107,8 +100,8 @@ def test_no_log_has_chat_text_or_a_secret_and_each_line_of_a_question_has_its_id
             fake.wait_for(lambda: fake.connected() == 1, WITHIN_S)
             begin_s = time.time()
             asked = fake.happen("app_mention", text=ASKED)
-            wait_for(lambda: any("31" in one.shown for one in fake.answers(asked["channel"], asked["ts"])))
-            wait_for(lambda: "shown" in (home.home / "logs" / "bot_slack.log").read_text())
+            until(lambda: any("31" in one.shown for one in fake.answers(asked["channel"], asked["ts"])))
+            until(lambda: "shown" in (home.home / "logs" / "bot_slack.log").read_text())
             logs = {file.name: file.read_text() for file in (home.home / "logs").iterdir()}
             written = [file for file in (home.home / "run" / "health").iterdir() if file.is_file()]
             logs |= {file.name: file.read_text() for file in written}

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.cli.slack_stage import Stage, Talk, slack_stage, wait_until
+from tests.cli.slack_stage import Stage, Talk, slack_stage
 from tests.cli.stack_home import BIN, TIMEOUT_S, stack_home
+from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -80,8 +81,8 @@ def test_a_roll_that_is_broken_off_leaves_no_program_stopped(stage: Stage) -> No
 
     assert rolling.returncode == 1
     assert (second.returncode, "another rolling restart is under way" in second.stderr) == (1, True)
-    wait_until(lambda: {one["state"] for one in stage.home.programs().values()} <= {"RUNNING", "EXITED"})
-    wait_until(lambda: stage.slack.connected() > 0)
+    until(lambda: {one["state"] for one in stage.home.programs().values()} <= {"RUNNING", "EXITED"})
+    until(lambda: stage.slack.connected() > 0)
     stage.ask()
     stage.wait_until_answered()
 

@@ -6,8 +6,7 @@ import os
 import re
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from unittest.mock import patch
 
 import psutil
@@ -17,8 +16,9 @@ import redis
 from cli.leftovers import find_leftovers
 from cli.stack import Stack
 from contract import names
-from tests.cli.stack_home import BIN, TIMEOUT_S, StackHome, ends, stack_home
+from tests.cli.stack_home import BIN, StackHome, ends, stack_home
 from tests.valkey import ValkeyServer
+from tests.waiting import until
 from tests.workers.questions import ask
 
 
@@ -29,13 +29,6 @@ def running() -> Iterator[StackHome]:
         started = home.fennel("up", "--wait")
         assert started.returncode == 0, started.stderr
         yield home
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    end_s = time.monotonic() + TIMEOUT_S
-    while not condition():
-        assert time.monotonic() < end_s, "it did not come to that in time"
-        time.sleep(0.05)
 
 
 def is_ready(home: StackHome) -> bool:
@@ -61,7 +54,7 @@ def test_up_returns_when_the_engine_is_ready(running: StackHome) -> None:
 
     assert is_ready(running)
     # A worker with a quick engine may be ready before a bot has read that it is not set up.
-    wait_until(lambda: {name: program["state"] for name, program in running.programs().items()} == states)
+    until(lambda: {name: program["state"] for name, program in running.programs().items()} == states)
 
 
 def test_up_when_it_is_up_says_so(running: StackHome) -> None:
@@ -90,7 +83,7 @@ def test_supervisorctl_stops_and_starts_a_program(running: StackHome) -> None:
     stopped = running.run("supervisorctl", "stop", "worker:worker_0")
     state = running.programs()["worker_0"]["state"]
     started = running.run("supervisorctl", "start", "worker:worker_0")
-    wait_until(lambda: is_ready(running))
+    until(lambda: is_ready(running))
 
     assert (stopped.returncode, state, started.returncode) == (0, "STOPPED", 0)
 
@@ -101,10 +94,10 @@ def test_redis_keeps_what_it_was_told_over_a_restart(running: StackHome) -> None
     with running.redis() as client:
         client.set("fennel:kept", "yes")
         restarted = running.fennel("restart", "redis")
-        wait_until(lambda: answers(client))
+        until(lambda: answers(client))
         kept = client.get("fennel:kept")
         client.delete("fennel:kept")
-    wait_until(lambda: is_ready(running))
+    until(lambda: is_ready(running))
 
     assert (restarted.returncode, kept) == (0, "yes")
     assert running.programs()["worker_0"]["pid"] == worker
@@ -122,8 +115,8 @@ def test_a_killed_worker_is_started_again(running: StackHome) -> None:
     pid = running.programs()["worker_0"]["pid"]
 
     psutil.Process(pid).kill()
-    wait_until(lambda: running.programs()["worker_0"]["pid"] not in (None, pid))
-    wait_until(lambda: is_ready(running))
+    until(lambda: running.programs()["worker_0"]["pid"] not in (None, pid))
+    until(lambda: is_ready(running))
 
 
 def test_a_program_that_does_not_exist_is_told(running: StackHome) -> None:
@@ -172,7 +165,7 @@ def test_programs_of_a_killed_supervisord_are_not_doubled() -> None:
         stack = Stack(home.loaded())
         with patch.dict(os.environ, home.environment(), clear=True):
             stack.start()
-        wait_until(lambda: is_ready(home))
+        until(lambda: is_ready(home))
 
         assert [pid for pid in left if psutil.pid_exists(pid) and not is_zombie(pid)] == []
         assert len(processes_of(stack)) == len([one for one in home.programs().values() if one["pid"]]) + 2
@@ -193,7 +186,7 @@ def test_down_under_load_drains_in_order_loses_nothing_and_twice_is_fine() -> No
         assert home.fennel("up", "--wait").returncode == 0
         with home.redis() as client:
             asked = sorted(ask(client, f"What is number {number}?").id for number in range(60))
-            wait_until(lambda: client.xlen(names.answers_stream("test")) > 0)
+            until(lambda: client.xlen(names.answers_stream("test")) > 0)
         down, again = home.fennel("down"), home.fennel("down")
         status = home.fennel("status")
         with subprocess.Popen(
@@ -203,8 +196,8 @@ def test_down_under_load_drains_in_order_loses_nothing_and_twice_is_fine() -> No
             stdout=subprocess.DEVNULL,
         ) as supervisord:
             try:
-                wait_until(lambda: home.status()["running"] and is_ready(home))
-                wait_until(lambda: len(ends(home)) >= len(asked))
+                until(lambda: home.status()["running"] and is_ready(home))
+                until(lambda: len(ends(home)) >= len(asked))
                 assert ends(home) == asked
             finally:
                 supervisord.send_signal(signal.SIGTERM)

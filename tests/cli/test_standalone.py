@@ -5,8 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from bot.phrases import phrase
 from contract import names
 from tests.cli.stack_home import BIN, StackHome, ends, stack_home
 from tests.cli.terminal_chat import TOUCHED, chat_once
+from tests.waiting import until
 from tests.workers.questions import ask
 
 WITHIN_S = 60.0
@@ -54,26 +54,19 @@ def foreground(home: StackHome, **settings: str) -> Iterator[subprocess.Popen[st
             process.kill()
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
-    end_s = time.monotonic() + WITHIN_S
-    while not condition():
-        assert time.monotonic() < end_s, "it did not come to that in time"
-        time.sleep(0.05)
-
-
 def test_ctrl_c_under_load_drains_and_loses_nothing(home: StackHome) -> None:
     """What is in hand is finished, the rest waits in the queue, and the next start ends each question once."""
     with foreground(home, FENNEL_WORKER__MAX_IN_FLIGHT="2") as process:
         with home.redis() as client:
             asked = sorted(ask(client, f"What is number {number}?").id for number in range(60))
-            wait_until(lambda: client.xlen(names.answers_stream("test")) > 0)
+            until(lambda: client.xlen(names.answers_stream("test")) > 0)
         process.send_signal(signal.SIGINT)
         rest, _ = process.communicate(timeout=WITHIN_S)
 
     assert process.returncode == 0, rest
     assert "Traceback" not in rest
     with foreground(home) as process:
-        wait_until(lambda: len(ends(home)) >= len(asked))
+        until(lambda: len(ends(home)) >= len(asked))
         assert ends(home) == asked
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=WITHIN_S)
@@ -130,4 +123,4 @@ def test_a_program_ends_with_the_one_that_started_it(tmp_path: Path) -> None:
         [sys.executable, "-c", ORPHAN], capture_output=True, text=True, cwd=Path(__file__).parents[2]
     )
     pid = int(ended.stdout)
-    wait_until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+    until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)

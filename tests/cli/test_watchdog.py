@@ -13,7 +13,7 @@ from config.loading import load_settings
 from health.backoff import LAST_S, pause_s
 from health.last_error import read_errors
 from tests.cli.stack_home import stack_home
-from tests.cli.test_stack import wait_until
+from tests.waiting import until
 
 FATAL = ("PROCESS_STATE_FATAL", {"processname": "worker_0", "groupname": "worker"})
 RUNNING = ("PROCESS_STATE_RUNNING", {"processname": "worker_0", "groupname": "worker"})
@@ -116,11 +116,11 @@ def test_a_real_supervisord_is_listened_to() -> None:
         server.chmod(0o755)
         assert home.fennel("up", FENNEL_REDIS_SERVER=str(server)).returncode == 0
         settings = home.loaded()
-        wait_until(lambda: "redis" in read_errors(settings))
+        until(lambda: "redis" in read_errors(settings))
         told = read_errors(settings)["redis"].says
         found = home.status()["problems"]
         server.write_text(f'#!/bin/sh\nexec "{get_binary_path()}" "$@"\n')
-        wait_until(lambda: home.programs()["redis"]["state"] == "RUNNING")
+        until(lambda: home.programs()["redis"]["state"] == "RUNNING")
 
     assert told == "supervisord gave it up; its log ends with: out of order"
     assert "redis" in [one["subject"] for one in found]

@@ -2,27 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 
-from config import environment as module
 from config.loading import load_settings
-from config.settings import Settings
 from config.settings_error import SettingsError
-
-
-@pytest.fixture(autouse=True)
-def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """A home folder of this test's own."""
-    for name in list(os.environ):
-        if name.startswith("FENNEL_"):
-            monkeypatch.delenv(name)
-    monkeypatch.setattr(module, "DOTENV_FILE", tmp_path / ".env")
-    monkeypatch.setitem(Settings.model_config, "env_file", tmp_path / ".env")
-    monkeypatch.setenv("FENNEL_HOME", str(tmp_path))
-    return tmp_path
 
 
 def test_a_channel_says_only_what_is_different_there(home: Path) -> None:

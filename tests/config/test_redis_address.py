@@ -11,7 +11,6 @@ from config.loading import load_settings
 from config.redis_address import RedisAddress, parse_sentinel
 from config.settings import Settings
 from config.settings_error import SettingsError
-from tests.config.test_settings import home  # noqa: F401 -- a fixture
 
 PASSWORD = "p/ä ss:w@rd"
 IN_A_URL = "p%2F%C3%A4%20ss%3Aw%40rd"

@@ -14,8 +14,9 @@ import workers.engine.engines
 from tests.docs.pages import DOCS, blocks
 from tests.workers.engine import test_engines
 from tests.workers.engine.conftest import engine_settings, request
+from tests.workers.engine.stepping import run, text
 from tests.workers.engine.test_engines import MakeEngine
-from workers.engine.engine import Engine, GenerationEvent
+from workers.engine.engine import Engine
 from workers.engine.supervisor import EngineSupervisor
 
 TITLE = "workers/engine/engines/quote.py"
@@ -65,22 +66,13 @@ def engine(make_engine: MakeEngine) -> Engine:
     return make_engine(slots=2, max_prompt_tokens=64)
 
 
-def run(engine: Engine) -> dict[str, list[GenerationEvent]]:
-    """Step until nothing is left; the events of each request."""
-    events: dict[str, list[GenerationEvent]] = {}
-    while engine.busy:
-        for event in engine.step():
-            events.setdefault(event.id, []).append(event)
-    return events
-
-
 def test_the_page_s_engine_answers_many_at_once(engine: Engine) -> None:
     """More prompts than slots are all answered, each with its own first sentence, and each ends once."""
-    for number in range(5):
-        engine.add(request(f"Sentence number {number}. And another one.", id=f"r{number}"))
-    events = run(engine)
+    events = run(
+        engine, *(request(f"Sentence number {number}. And another one.", id=f"r{number}") for number in range(5))
+    )
 
-    assert {one: "".join(event.text for event in all_) for one, all_ in events.items()} == {
+    assert {one: text(all_) for one, all_ in events.items()} == {
         f"r{number}": f"Sentence number {number}." for number in range(5)
     }
     assert [[event.finish for event in all_ if event.finish] for all_ in events.values()] == [["stop"]] * 5
@@ -88,8 +80,8 @@ def test_the_page_s_engine_answers_many_at_once(engine: Engine) -> None:
 
 def test_what_is_bad_or_cancelled_ends_and_harms_nobody(engine: Engine) -> None:
     """A prompt that is empty, too long or given up ends with its reason; a neighbour is answered."""
-    for name, text in (("empty", " "), ("long", "word " * 90), ("given-up", "One two three."), ("good", "Yes. No.")):
-        engine.add(request(text, id=name))
+    for name, words in (("empty", " "), ("long", "word " * 90), ("given-up", "One two three."), ("good", "Yes. No.")):
+        engine.add(request(words, id=name))
     engine.cancel("given-up")
     ends = {name: events[-1].finish for name, events in run(engine).items()}
 

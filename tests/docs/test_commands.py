@@ -9,7 +9,6 @@ import os
 import re
 import shlex
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -27,6 +26,7 @@ from config.settings import DEFAULTS_FILE
 from pages.commands import TARGET
 from tests.cli.stack_home import StackHome, stack_home
 from tests.docs.pages import commands, pages, text_of_docs
+from tests.port import free_port
 
 BIN = Path(sys.executable).parent
 FOR_EVER_S = 8.0
@@ -91,10 +91,7 @@ def until_stopped(command: str, home: StackHome) -> None:
 
 def on_a_free_port(command: str, home: StackHome) -> None:
     """It is run for some seconds; the page's own port may be somebody else's here."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port = one.getsockname()[1]
-    until_stopped(f"FENNEL_WEB__PORT={port} {command}", home)
+    until_stopped(f"FENNEL_WEB__PORT={free_port()} {command}", home)
 
 
 def with_our_makefile(command: str, home: StackHome) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from config.redis_clients import threads_client
 from config.settings import Settings
 from tests.docs.pages import DOCS, SHELL, Block, blocks
 from tests.hosts.certificates import Authority
+from tests.port import free_port
 
 WITHIN_S = 30.0
 PROGRAMS = ("redis-server", "redis-sentinel")
@@ -31,13 +31,6 @@ def block(words: str) -> Block:
     """The page's one block with these words. Raises ValueError where there is not just one."""
     (found,) = [one for one in blocks(DOCS / "scaling.md") if words in one.body]
     return found
-
-
-def free_port() -> int:
-    """A port that nobody uses now."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from config.redis_address import SENTINEL_PORT, RedisAddress
 from config.redis_clients import threads_client
 from tests.hosts.certificates import Authority
 from tests.hosts.network import Host
+from tests.waiting import until
 
 PORT = 6379
 USER, PASSWORD = "fennel", "0pen/ses@me:now"
@@ -171,11 +171,3 @@ def asked(address: RedisAddress, ask: Callable[[redis.Redis], object]) -> bool:
     with contextlib.suppress(redis.RedisError), threads_client(address, 5.0) as client:
         return bool(ask(client))
     return False
-
-
-def until(is_so: Callable[[], bool], timeout_s: float = 120.0) -> None:
-    """Return as soon as it is so; raises AssertionError when that takes too long."""
-    end_s = time.monotonic() + timeout_s
-    while not is_so():
-        assert time.monotonic() < end_s, f"not within {timeout_s} s"
-        time.sleep(0.1)

@@ -7,8 +7,9 @@ import time
 import pytest
 
 from config.redis_clients import threads_client
-from tests.hosts.servers import Watched, until
+from tests.hosts.servers import Watched
 from tests.hosts.stage import Stage
+from tests.waiting import until
 
 pytestmark = [pytest.mark.hosts, pytest.mark.timeout(900)]
 

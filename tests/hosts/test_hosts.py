@@ -9,8 +9,9 @@ import pytest
 
 from config.redis_clients import threads_client
 from tests.hosts.certificates import Authority
-from tests.hosts.servers import PASSWORD, RedisHost, until
+from tests.hosts.servers import PASSWORD, RedisHost
 from tests.hosts.stage import LEASE_S, Stage
+from tests.waiting import until
 
 pytestmark = [pytest.mark.hosts, pytest.mark.timeout(900)]
 

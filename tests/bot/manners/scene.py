@@ -16,6 +16,7 @@ from contract import names
 from contract.answer import FinalAnswer, Outcome
 from contract.question import Question
 from tests.bot.answering import CITATION, echo, finish
+from tests.bot.conftest import until
 from tests.bot.manners.stage import CARER, Said, Stage
 
 WITHIN_S = 15.0
@@ -70,19 +71,15 @@ class Scene:
 
     async def until(self, look: Callable[[], Any]) -> Any:
         """What `look` gives as soon as it is true."""
-        end_s = time.monotonic() + WITHIN_S
-        while not (found := look()):
-            assert time.monotonic() < end_s, f"not within {WITHIN_S} s"
-            await asyncio.sleep(0.01)
-        return found
+
+        async def found() -> Any:
+            return look()
+
+        return await self.until_async(found)
 
     async def until_async(self, look: Callable[[], Awaitable[Any]]) -> Any:
         """What `look` gives as soon as it is true, where it has to be awaited."""
-        end_s = time.monotonic() + WITHIN_S
-        while not (found := await look()):
-            assert time.monotonic() < end_s, f"not within {WITHIN_S} s"
-            await asyncio.sleep(0.01)
-        return found
+        return await until(look, WITHIN_S)
 
     async def all_taken_in(self, count: int) -> None:
         """Wait until so many questions are open."""

@@ -1,6 +1,7 @@
 """What the engine's tests share."""
 
-import time
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,8 @@ from typing import Any
 import pytest
 
 from config.sections import EngineSettings
+from tests.fakes.openai.server import OpenAIServer
+from tests.waiting import until
 from tests.workers.engine.transformers_server import TransformersServer
 from workers.engine import restarts
 from workers.engine.engine import ChatTurn, GenerationRequest
@@ -15,26 +18,25 @@ from workers.engine.generation import Generation
 from workers.engine.supervisor import EngineSupervisor
 
 MakeSupervisor = Callable[..., EngineSupervisor]
-_LOOK_EVERY_S = 0.005
+LONG = "word " * 150
+NOTICED_WITHIN_S = 5.0
 _READY_WITHIN_S = 60.0
 _TEXT_WITHIN_S = 10.0
 
 
 def wait_ready(supervisor: EngineSupervisor) -> None:
     """Wait until the engine takes requests; fails where it does not in time."""
-    _wait(lambda: supervisor.ready, _READY_WITHIN_S)
+    until(lambda: supervisor.ready, _READY_WITHIN_S)
 
 
 def wait_for_text(generation: Generation) -> None:
     """Wait for the first text of an answer; fails where none comes in time."""
-    _wait(lambda: bool(generation.text()), _TEXT_WITHIN_S)
+    until(generation.text, _TEXT_WITHIN_S)
 
 
-def _wait(is_so: Callable[[], bool], timeout_s: float) -> None:
-    ends_at_s = time.monotonic() + timeout_s
-    while not is_so():
-        assert time.monotonic() < ends_at_s, f"not within {timeout_s:g} s"
-        time.sleep(_LOOK_EVERY_S)
+def loads(tmp_path: Path) -> list[str]:
+    """The process ids of all engines that loaded their model."""
+    return (tmp_path / "loads").read_text().split()
 
 
 def engine_settings(**changes: object) -> EngineSettings:
@@ -67,6 +69,14 @@ def engine_settings(**changes: object) -> EngineSettings:
 def request(text: str, *, id: str = "q", max_new_tokens: int = 200, **more: float) -> GenerationRequest:  # noqa: A002
     """A request with one user turn."""
     return GenerationRequest(id, (ChatTurn("user", text),), max_new_tokens, **more)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def server() -> Iterator[OpenAIServer]:
+    """A remote server."""
+    server = OpenAIServer()
+    yield server
+    server.stop()
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,7 @@
 """What every engine promises, tried on each of them in the same way."""
 
+from __future__ import annotations
+
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +13,7 @@ from transformers import PreTrainedModel
 from tests.fakes.openai.server import KEY, MODEL, OpenAIServer
 from tests.workers.engine.conftest import engine_settings, request
 from tests.workers.engine.local import plain_kernels
+from tests.workers.engine.stepping import drain, run, text
 from tests.workers.engine.tiny_models import make_model
 from workers.engine.engine import ChatTurn, Engine, GenerationEvent, GenerationRequest
 from workers.engine.engines.echo import EchoEngine
@@ -98,27 +101,6 @@ def _paged(model: PreTrainedModel, slots: int, max_tokens: int) -> PagedDecoder:
     return PagedDecoder(model, slots, max_tokens, pages, plain_kernels)
 
 
-def run(engine: Engine, *requests: GenerationRequest) -> dict[str, list[GenerationEvent]]:
-    """Hand over requests and step until nothing is left; the events of each request in order."""
-    for one in requests:
-        engine.add(one)
-    return drain(engine, {})
-
-
-def drain(engine: Engine, events: dict[str, list[GenerationEvent]]) -> dict[str, list[GenerationEvent]]:
-    for _ in range(5000):
-        if not engine.busy:
-            break
-        for event in engine.step():
-            events.setdefault(event.id, []).append(event)
-    assert not engine.busy, "the engine never ends"
-    return events
-
-
-def text(events: list[GenerationEvent]) -> str:
-    return "".join(event.text for event in events)
-
-
 def test_says_how_far_loading_is(make_engine: MakeEngine, tmp_path: Path) -> None:
     """Progress grows from step to step and ends at 1."""
     engine = make_engine()
@@ -130,7 +112,7 @@ def test_says_how_far_loading_is(make_engine: MakeEngine, tmp_path: Path) -> Non
 
 def test_ends_once(make_engine: MakeEngine) -> None:
     """A request's last event, and no other, says why it ended; counts of tokens only grow."""
-    for events in run(make_engine(), *(request(text, id=text) for text in TEXTS)).values():
+    for events in run(make_engine(), *(request(words, id=words) for words in TEXTS)).values():
         assert [bool(event.finish) for event in events] == [False] * (len(events) - 1) + [True]
         assert events[-1].finish in ("stop", "length")
         counts = [event.new_tokens for event in events]

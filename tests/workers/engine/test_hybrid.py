@@ -7,21 +7,14 @@ import pytest
 
 from tests.fakes.openai.server import KEY, MODEL, OpenAIServer
 from tests.workers.engine.conftest import MakeSupervisor, engine_settings, request
+from tests.workers.engine.stepping import Events, run, text
 from tests.workers.engine.tiny_models import make_model
-from workers.engine.engine import GenerationEvent, GenerationRequest
+from workers.engine.engine import GenerationRequest
 from workers.engine.engines.echo import EchoEngine
 from workers.engine.engines.hybrid import HybridEngine
 from workers.engine.remote import endpoints
 
 MakeEngine = Callable[..., HybridEngine]
-
-
-@pytest.fixture
-def server() -> Iterator[OpenAIServer]:
-    """The remote half."""
-    server = OpenAIServer()
-    yield server
-    server.stop()
 
 
 @pytest.fixture
@@ -44,20 +37,10 @@ def make_engine(server: OpenAIServer, tmp_path: Path, monkeypatch: pytest.Monkey
         engine.close()
 
 
-def run(engine: HybridEngine, *requests: GenerationRequest) -> dict[str, list[GenerationEvent]]:
-    events: dict[str, list[GenerationEvent]] = {}
-    for one in requests:
-        engine.add(one)
-    while engine.busy:
-        for event in engine.step():
-            events.setdefault(event.id, []).append(event)
-    return events
-
-
-def answers(events: dict[str, list[GenerationEvent]]) -> dict[str, str]:
+def answers(events: Events) -> dict[str, str]:
     """The texts, all of which must have come to their end."""
     assert {ended[-1].finish for ended in events.values()} == {"stop"}
-    return {one: "".join(event.text for event in ended) for one, ended in events.items()}
+    return {one: text(ended) for one, ended in events.items()}
 
 
 def eight() -> list[GenerationRequest]:

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from tests.workers.engine.conftest import engine_settings, request
-from tests.workers.engine.test_engines import drain, run, text
+from tests.workers.engine.stepping import drain, run, text
 from tests.workers.engine.tiny_models import make_model
 from workers.engine.engine import ModelError
 from workers.engine.engines.transformers import TransformersEngine

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+
+from tests.port import free_port
 
 START_TIMEOUT_S = 200.0
 
@@ -18,9 +19,7 @@ class TransformersServer:
     """A running server of one model's folder. Its log stands beside the folder."""
 
     def __init__(self, model_folder: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = free_port()
         log = model_folder.parent / "log"
         arguments = ["serve", str(model_folder), "--host", "127.0.0.1", "--port", str(port), "--device", "cpu"]
         with log.open("w") as out:

@@ -1,22 +1,18 @@
-"""Readers: what is taken from a real file of each format, and the reason for each file that cannot be read."""
+"""Readers: what is taken from a real file of each format."""
 
 from __future__ import annotations
 
 import io
-import zipfile
 from pathlib import Path
 
 import docx
 import pytest
 from docx.oxml import OxmlElement
 
-from config.environment import CHECKOUT
-from workers.knowledge.document import DocumentError, Section
+from tests.workers.knowledge.documents import DOCUMENTS, UNPACKED_BYTES
+from workers.knowledge.document import Section
 from workers.knowledge.parse import parse
 from workers.knowledge.reader import Reading
-
-DOCUMENTS = CHECKOUT / "tests" / "data" / "documents"
-UNPACKED_BYTES = 200_000_000
 
 
 def read(name: str) -> Reading:
@@ -259,71 +255,6 @@ def test_the_content_tells_what_a_nameless_file_is() -> None:
         reading = parse("download", (DOCUMENTS / "good" / good).read_bytes(), UNPACKED_BYTES)
         assert word in str(reading.sections)
     assert parse("README", b"Read me.", UNPACKED_BYTES).sections[0].blocks == ("Read me.",)
-
-
-REASONS = {
-    "binary.txt": "is binary, not text",
-    "bomb.docx": "unpacks to 250 MB in 17 parts, more than is allowed (200 MB, ten times knowledge.max_file_mb)",
-    "broken.docx": "is damaged: its package cannot be opened",
-    "broken.pdf": "is a damaged PDF (Failed to load document (PDFium: Data format error).)",
-    "empty.md": "is empty",
-    "encrypted.docx": "is encrypted: save it without a password",
-    "encrypted.pdf": "is encrypted: save it without a password",
-    "latin.txt": "is neither UTF-8 nor GB 18030 text",
-    "notebook.ipynb": "is no Jupyter notebook: it is not JSON",
-    "old.doc": "is of the Office format before 2007: save it as .docx",
-    "page.csv": "is called .csv but is HTML: give it the right name",
-    "pairs.jsonl": "line 2 is no object with a question and an answer",
-    "picture.pdf": "is called .pdf but is a file of the kind .png",
-    "report.docx": "is called .docx but is a PDF: give it the right name",
-    "scanned.pdf": "is scanned: its pages are pictures without text; run it through text recognition (OCR)",
-}
-
-
-@pytest.mark.parametrize("name", sorted(REASONS))
-def test_each_bad_file_has_its_reason(name: str) -> None:
-    """A file that cannot be read says why in one sentence, and what to do where something can be done."""
-    with pytest.raises(DocumentError) as caught:
-        parse(name, (DOCUMENTS / "bad" / name).read_bytes(), UNPACKED_BYTES)
-    assert str(caught.value) == REASONS[name]
-
-
-def test_every_bad_file_is_tested() -> None:
-    """No file of the folder is without its reason."""
-    assert sorted(path.name for path in (DOCUMENTS / "bad").iterdir()) == sorted(REASONS)
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "reason"),
-    [
-        ("a.pdf", b"just text", "is called .pdf but holds no PDF, only text"),
-        ("a.html", b"<div>" * 100_000, "is nested too deeply"),
-        ("a.txt", b" \n\t\n", "is empty"),
-        ("a.md", b"# Only a heading\n", "has no text"),
-        ("a.csv", b"\n\n,,\n", "has no text"),
-        ("a.ipynb", b'{"cells": 7}', "is no Jupyter notebook: it has no cells"),
-        ("a.ipynb", b"[" * 100_000, "is nested too deeply"),
-        ("a.zip", b"PK\x03\x04", "is damaged: its package cannot be opened"),
-        ("a.xlsx", b"\x89PNG\r\n\x1a\n\x00\x00", "is called .xlsx but is a file of the kind .png"),
-    ],
-)
-def test_rubbish_has_its_reason_too(name: str, content: bytes, reason: str) -> None:
-    """Whatever the bytes are, there is a sentence."""
-    with pytest.raises(DocumentError) as caught:
-        parse(name, content, UNPACKED_BYTES)
-    assert str(caught.value) == reason
-
-
-@pytest.mark.parametrize(("part", "suffix"), [("xl/workbook.xml", ".xlsx"), ("word/document.xml", ".docx")])
-def test_a_package_with_a_part_that_is_no_xml_is_refused(part: str, suffix: str) -> None:
-    """The libraries have errors of their own for it, which are told as the file's."""
-    good = next(file for file in sorted((DOCUMENTS / "good").iterdir()) if file.suffix == suffix)
-    whole = io.BytesIO()
-    with zipfile.ZipFile(good) as package, zipfile.ZipFile(whole, "w") as broken:
-        for name in package.namelist():
-            broken.writestr(name, b"no xml <" if name == part else package.read(name))
-    with pytest.raises(DocumentError, match=r"is damaged|breaks the library that reads it"):
-        parse(f"a{suffix}", whole.getvalue(), UNPACKED_BYTES)
 
 
 def test_word_with_tracked_changes_and_merged_cells() -> None:

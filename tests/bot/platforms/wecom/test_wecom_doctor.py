@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import sys
 import time
 from typing import Any
@@ -18,14 +17,8 @@ from tests.bot.conftest import MakeSettings, running_bot, until
 from tests.bot.platforms.wecom.conftest import callback_bot, linked_bot
 from tests.fakes.wecom import FakeWeCom
 from tests.fakes.wecom.crypto import new_aes_key
+from tests.port import free_port
 from tests.valkey import ValkeyServer
-
-
-def free_port() -> int:
-    """A port that nothing listens on."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 def wecom_settings(fake: FakeWeCom, **changed: Any) -> dict[str, Any]:
