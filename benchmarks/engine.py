@@ -184,22 +184,13 @@ def same_answers(one: Sequence[Sequence[str]], other: Sequence[Sequence[str]]) -
     return f"{sum(mine == theirs for mine, theirs in pairs)}/{len(pairs)}"
 
 
-def report(results: dict[str, dict[str, Any]], queued: dict[str, float], starts: dict[str, float]) -> None:
-    """Print the tables."""
+def report_many(results: dict[str, dict[str, Any]]) -> None:
+    """Print how each subject answers many at once."""
     base = results[GENERATE]
     print_table(
         f"{MANY} questions at once, some 270 tokens of prompt and 55 of answer each",
-        [
-            "",
-            "seconds",
-            "tokens/s",
-            "× generate",
-            "of the bound",
-            "a step ms",
-            "first text p50 s",
-            "max s",
-            "as generate's",
-        ],
+        ["", "seconds", "tokens/s", "× generate", "of the bound", "a step ms", "first text p50 s", "max s",
+         "as generate's"],
         [
             [
                 kind,
@@ -214,31 +205,27 @@ def report(results: dict[str, dict[str, Any]], queued: dict[str, float], starts:
             ]
             for kind, one in results.items()
         ],
-    )
-    print_table(
-        "a few",
-        [
-            "",
-            "8 one after another s",
-            "8 at once s",
-            "1,200 tokens + 80 alone s",
-            "400 tokens: first text s",
-            "MB",
-            "peak MB",
-        ],
-        [
-            [
-                kind,
-                one["one_after_another_s"],
-                one["at_once_s"],
-                one["long_alone_s"],
-                one["alone_first_text_s"],
-                one["memory_mb"],
-                one["peak_memory_mb"],
-            ]
-            for kind, one in results.items()
-        ],
-    )
+    )  # fmt: skip
+
+
+def report_few(results: dict[str, dict[str, Any]]) -> None:
+    """Print how each subject answers a few, and the memory that it takes."""
+    columns = {
+        "8 one after another s": "one_after_another_s",
+        "8 at once s": "at_once_s",
+        "1,200 tokens + 80 alone s": "long_alone_s",
+        "400 tokens: first text s": "alone_first_text_s",
+        "MB": "memory_mb",
+        "peak MB": "peak_memory_mb",
+    }
+    rows = [[kind, *(one[name] for name in columns.values())] for kind, one in results.items()]
+    print_table("a few", ["", *columns], rows)
+
+
+def report(results: dict[str, dict[str, Any]], queued: dict[str, float], starts: dict[str, float]) -> None:
+    """Print the tables."""
+    report_many(results)
+    report_few(results)
     print_table(
         f"{QUEUED} questions at once, {MANY} growing",
         ["", "answers/s", "first text p50 s"],

@@ -18,6 +18,7 @@ from typing import Any
 from rich.progress import track
 
 from benchmarks.engine_bound import gpu_bound, measure_gpu
+from benchmarks.gpu_model import LETTERS, SHAPE, make_model, make_tokenizer
 from benchmarks.report import print_table, write_results
 from config.loading import load_settings
 from workers.engine.engine import ChatTurn, GenerationRequest
@@ -27,17 +28,6 @@ SHARED_TOKENS, MUCH_SHARED_TOKENS = 256, 768
 IN_FLIGHT = (1, 8, 64, 256)
 BATCHED_BY_TRANSFORMERS = 64
 CHECKED = 4
-SHAPE = {
-    "hidden_size": 3584,
-    "intermediate_size": 18944,
-    "num_hidden_layers": 28,
-    "num_attention_heads": 28,
-    "num_key_value_heads": 4,
-    "vocab_size": 152_064,
-    "max_position_embeddings": 4096,
-    "tie_word_embeddings": False,
-}
-LETTERS = "abcdefghijklmnopqrstuvwxyz "
 
 
 @dataclass(frozen=True)
@@ -49,37 +39,6 @@ class Figures:
     first_text_p50_s: float
     first_text_p99_s: float
     step_p50_ms: float = 0.0  # of steps that read no prompt; 0 where they are not told
-
-
-def make_model(shape: dict[str, Any]) -> Any:
-    """A model of Qwen2.5-7B's shape with random weights, made on the GPU."""
-    import torch
-    from transformers import AutoModelForCausalLM, Qwen2Config
-
-    torch.manual_seed(0)
-    with torch.device("cuda"):
-        return AutoModelForCausalLM.from_config(Qwen2Config(**shape), dtype=torch.bfloat16).eval()
-
-
-def make_tokenizer(vocabulary: int) -> Any:
-    """A tokenizer with a text for each token: prompts are single letters, answers whatever comes."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
-
-    from tests.workers.engine.tiny_models import SPECIALS, TEMPLATE
-
-    chance = random.Random(0)
-    texts = dict.fromkeys(sorted(pre_tokenizers.ByteLevel.alphabet()))
-    while len(texts) < vocabulary - len(SPECIALS):
-        texts["Ġ" + "".join(chance.choices(LETTERS[:-1], k=chance.randint(2, 6)))] = None
-    backend = Tokenizer(models.BPE(vocab={text: number for number, text in enumerate(texts)}, merges=[]))
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    backend.decoder = decoders.ByteLevel()
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=backend, eos_token=SPECIALS[0], additional_special_tokens=SPECIALS[1:]
-    )
-    tokenizer.chat_template = TEMPLATE
-    return tokenizer
 
 
 def make_requests(
@@ -124,6 +83,14 @@ class EngineSubject:
         self.start_s = time.perf_counter() - started_s
         self.chat = chat
         self.steps_s: list[float] = []  # of the last round's steps that read no prompt
+
+    def length(self, turns: Sequence[ChatTurn]) -> int:
+        """How many tokens these turns are."""
+        return len(self.chat.tokens(turns))
+
+    def prompts(self, requests: Sequence[GenerationRequest]) -> list[list[int]]:
+        """The tokens of each request."""
+        return [self.chat.tokens(request.turns) for request in requests]
 
     def answer(self, requests: Sequence[GenerationRequest]) -> tuple[float, list[float], dict[str, list[int]]]:
         """Answer all, which come at once: the time it took, the times to first texts, and the tokens."""
@@ -212,23 +179,37 @@ def worst_regret(model: Any, prompts: Sequence[list[int]], answers: Sequence[lis
 
 def measure_engine(subject: EngineSubject, rounds: int, shared_tokens: int, sizes: Sequence[int]) -> dict[int, Figures]:
     """The engine at each number in flight; medians of rounds with fresh prompts."""
-
-    def length(turns: Sequence[ChatTurn]) -> int:
-        return len(subject.chat.tokens(turns))
-
     results = {}
     for size in sizes:
         own = []
         for number in track(range(rounds), description=f"{size} in flight, {shared_tokens} tokens shared"):
-            requests = make_requests(size, shared_tokens, 1000 * size + number + shared_tokens, length)
+            requests = make_requests(size, shared_tokens, 1000 * size + number + shared_tokens, subject.length)
             took_s, first_s, _ = subject.answer(requests)
             own.append(figures(took_s, first_s, size, subject.steps_s))
         results[size] = sorted(own, key=lambda one: one.answers_per_s)[len(own) // 2]
     return results
 
 
-def measure(rounds: int, name: str) -> None:
-    """Measure with medians of so many rounds, print, and write the results of this name."""
+@dataclass(frozen=True)
+class Measured:
+    """What one run told. `alike` and `shared` by the number in flight, as are the bounds, in answers a second."""
+
+    bytes_per_s: float
+    flops: float
+    start_s: float
+    decoder: str
+    weights_mb: float
+    memory_mb: float
+    regret: float
+    alike: dict[int, Figures]
+    shared: dict[int, Figures]
+    one_by_one: Figures
+    theirs: Figures | str
+    bounds: dict[int, float]
+
+
+def measure_all(rounds: int) -> Measured:
+    """The engine, `generate` and transformers' batching on one model; medians of so many rounds."""
     import torch
 
     bytes_per_s, flops = measure_gpu()
@@ -236,64 +217,84 @@ def measure(rounds: int, name: str) -> None:
     tokenizer = make_tokenizer(SHAPE["vocab_size"])
     torch.cuda.reset_peak_memory_stats()
     subject = EngineSubject(model, tokenizer, max(IN_FLIGHT))
-    weights_mb = sum(parameter.nbytes for parameter in model.parameters()) / 1e6
     alike = measure_engine(subject, rounds, SHARED_TOKENS, IN_FLIGHT)
     shared = measure_engine(subject, rounds, MUCH_SHARED_TOKENS, IN_FLIGHT[2:])
     memory_mb = torch.cuda.max_memory_allocated() / 1e6
 
-    def tokens_of(requests: Sequence[GenerationRequest]) -> list[list[int]]:
-        return [subject.chat.tokens(request.turns) for request in requests]
-
-    checked = make_requests(CHECKED, SHARED_TOKENS, 7, lambda turns: len(subject.chat.tokens(turns)))
+    checked = make_requests(CHECKED, SHARED_TOKENS, 7, subject.length)
     answers = subject.answer(checked)[2]
-    regret = worst_regret(model, tokens_of(checked), [answers[request.id] for request in checked])
-    one_by_one = measure_generate(model, tokens_of(checked))
-    many = make_requests(BATCHED_BY_TRANSFORMERS, SHARED_TOKENS, 8, lambda turns: len(subject.chat.tokens(turns)))
-    theirs = measure_transformers_batching(model, tokens_of(many))
-    bounds = {size: gpu_bound(model, size, (PROMPT_TOKENS, NEW_TOKENS), bytes_per_s, flops) for size in IN_FLIGHT}
-    rows: list[list[object]] = [
-        [f"engine, {size} at once", one.answers_per_s, one.tokens_per_s, f"{one.answers_per_s / bounds[size]:.2f}",
-         one.answers_per_s / one_by_one.answers_per_s, f"{one.first_text_p50_s:.2f}", f"{one.first_text_p99_s:.2f}",
-         one.step_p50_ms]
-        for size, one in alike.items()
-    ]  # fmt: skip
-    rows += [
-        [f"engine, {size} at once, {MUCH_SHARED_TOKENS} tokens shared", one.answers_per_s, one.tokens_per_s, "",
-         one.answers_per_s / one_by_one.answers_per_s, f"{one.first_text_p50_s:.2f}", f"{one.first_text_p99_s:.2f}",
-         one.step_p50_ms]
-        for size, one in shared.items()
-    ]  # fmt: skip
-    rows.append(
-        ["generate, one after another", f"{one_by_one.answers_per_s:.2f}", one_by_one.tokens_per_s, "", 1, "", "", ""]
+    prompts = subject.prompts(checked)
+    many = make_requests(BATCHED_BY_TRANSFORMERS, SHARED_TOKENS, 8, subject.length)
+    return Measured(
+        bytes_per_s=bytes_per_s,
+        flops=flops,
+        start_s=subject.start_s,
+        decoder=subject.decoder.name,
+        weights_mb=sum(parameter.nbytes for parameter in model.parameters()) / 1e6,
+        memory_mb=memory_mb,
+        regret=worst_regret(model, prompts, [answers[request.id] for request in checked]),
+        alike=alike,
+        shared=shared,
+        one_by_one=measure_generate(model, prompts),
+        theirs=measure_transformers_batching(model, subject.prompts(many)),
+        bounds={size: gpu_bound(model, size, (PROMPT_TOKENS, NEW_TOKENS), bytes_per_s, flops) for size in IN_FLIGHT},
     )
+
+
+def report(device: str, told: Measured) -> None:
+    """Print the table."""
+    generate = told.one_by_one.answers_per_s
+
+    def row(subject: str, one: Figures, of_the_bound: str = "") -> list[object]:
+        return [subject, one.answers_per_s, one.tokens_per_s, of_the_bound, one.answers_per_s / generate,
+                f"{one.first_text_p50_s:.2f}", f"{one.first_text_p99_s:.2f}", one.step_p50_ms]  # fmt: skip
+
+    rows = [
+        row(f"engine, {size} at once", one, f"{one.answers_per_s / told.bounds[size]:.2f}")
+        for size, one in told.alike.items()
+    ]
+    rows += [
+        row(f"engine, {size} at once, {MUCH_SHARED_TOKENS} tokens shared", one) for size, one in told.shared.items()
+    ]
+    rows.append(["generate, one after another", f"{generate:.2f}", told.one_by_one.tokens_per_s, "", 1, "", "", ""])
     theirs_name = f"transformers' batching, {BATCHED_BY_TRANSFORMERS} at once"
-    if isinstance(theirs, str):
-        print(f"{theirs_name}: {theirs}")
+    if isinstance(told.theirs, str):
+        print(f"{theirs_name}: {told.theirs}")
     else:
-        ratio = theirs.answers_per_s / one_by_one.answers_per_s
-        rows.append([theirs_name, theirs.answers_per_s, theirs.tokens_per_s, "", ratio, "", "", ""])
+        ratio = told.theirs.answers_per_s / generate
+        rows.append([theirs_name, told.theirs.answers_per_s, told.theirs.tokens_per_s, "", ratio, "", "", ""])
     print_table(
-        f"{torch.cuda.get_device_name()}, {bytes_per_s / 1e12:.2f} TB/s copied, {flops / 1e12:.0f} TFLOP/s",
+        f"{device}, {told.bytes_per_s / 1e12:.2f} TB/s copied, {told.flops / 1e12:.0f} TFLOP/s",
         ["", "answers/s", "tokens/s", "of the bound", "× generate", "first text p50 s", "p99 s", "a step ms"],
         rows,
     )
     print(
-        f"start {subject.start_s:.1f} s; weights {weights_mb:,.0f} MB, at most {memory_mb:,.0f} MB; regret {regret:.4f}"
+        f"start {told.start_s:.1f} s; weights {told.weights_mb:,.0f} MB, at most {told.memory_mb:,.0f} MB; "
+        f"regret {told.regret:.4f}"
     )
+
+
+def measure(rounds: int, name: str) -> None:
+    """Measure with medians of so many rounds, print, and write the results of this name."""
+    import torch
+
+    told = measure_all(rounds)
+    device = torch.cuda.get_device_name()
+    report(device, told)
     write_results(
         name,
         {
-            "device": torch.cuda.get_device_name(),
-            "decoder": subject.decoder.name,
-            "bytes_per_s": bytes_per_s,
-            "flops": flops,
-            "start_s": subject.start_s,
-            "memory_mb": memory_mb,
-            "worst_regret": regret,
-            "bound_answers_per_s": bounds,
-            "engine": {size: vars(one) for size, one in alike.items()},
-            "engine_much_shared": {size: vars(one) for size, one in shared.items()},
-            "generate": vars(one_by_one),
-            "transformers_batching": theirs if isinstance(theirs, str) else vars(theirs),
+            "device": device,
+            "decoder": told.decoder,
+            "bytes_per_s": told.bytes_per_s,
+            "flops": told.flops,
+            "start_s": told.start_s,
+            "memory_mb": told.memory_mb,
+            "worst_regret": told.regret,
+            "bound_answers_per_s": told.bounds,
+            "engine": {size: vars(one) for size, one in told.alike.items()},
+            "engine_much_shared": {size: vars(one) for size, one in told.shared.items()},
+            "generate": vars(told.one_by_one),
+            "transformers_batching": told.theirs if isinstance(told.theirs, str) else vars(told.theirs),
         },
     )

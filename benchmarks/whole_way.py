@@ -16,13 +16,14 @@ import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import redis
 from rich.progress import track
 
-from benchmarks import engine, engine_gpu
+from benchmarks import engine, gpu_model
 from benchmarks.report import print_table, write_results
 from benchmarks.whole_way_worker import BETWEEN, request_of
 from config.loading import load_settings
@@ -38,10 +39,10 @@ _subjects: list[Any] = []
 
 def make_gpu_model(folder: str) -> None:
     """Write a model of random weights with its tokenizer, in a process of its own."""
-    model = engine_gpu.make_model(engine_gpu.SHAPE)
-    model.generation_config.eos_token_id = engine_gpu.SHAPE["vocab_size"] - 1
+    model = gpu_model.make_model(gpu_model.SHAPE)
+    model.generation_config.eos_token_id = gpu_model.SHAPE["vocab_size"] - 1
     model.save_pretrained(folder)
-    engine_gpu.make_tokenizer(engine_gpu.SHAPE["vocab_size"]).save_pretrained(folder)
+    gpu_model.make_tokenizer(gpu_model.SHAPE["vocab_size"]).save_pretrained(folder)
 
 
 def tell(doing: str) -> None:
@@ -96,7 +97,7 @@ def make_texts(count: int, characters: int, seed: int) -> list[str]:
     chance = random.Random(seed)
 
     def text(size: int) -> str:
-        return "x" + "".join(chance.choices(engine_gpu.LETTERS, k=size - 1))
+        return "x" + "".join(chance.choices(gpu_model.LETTERS, k=size - 1))
 
     shared = text(characters // 4)
     return [shared + BETWEEN + text(characters - characters // 4) for _ in range(count)]
@@ -119,62 +120,84 @@ def start_worker(stack: ExitStack, server: ValkeyServer, environment: dict[str, 
     return connection
 
 
+@dataclass(frozen=True)
+class Load:
+    """How much is asked at once, and of which model."""
+
+    at_once: int
+    characters: int
+    new_tokens: int
+    model: str
+
+    def environment(self, home: Path) -> dict[str, str]:
+        """The settings of the worker and of the engine alone."""
+        return {
+            "FENNEL_HOME": str(home),
+            "FENNEL_ENGINE__KIND": "transformers",
+            "FENNEL_ENGINE__MODEL": self.model,
+            "FENNEL_ENGINE__MAX_PROMPT_TOKENS": "1100",
+            "FENNEL_ENGINE__MAX_NEW_TOKENS": str(self.new_tokens),
+            "FENNEL_WORKER__MAX_IN_FLIGHT": str(self.at_once),
+        }
+
+
+def choose_load(folder: Path, on_gpu: bool) -> Load:
+    """What this machine can do; a GPU's model is written below the folder."""
+    if not on_gpu:
+        return Load(8, 200, 32, "smollm2-135m")
+    tell("making a model and writing it")
+    model = str(folder / "model")
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as making:
+        making.submit(make_gpu_model, model).result()
+    return Load(64, 1000, 128, model)
+
+
+def measure(asked: Load, home: Path, rounds: int) -> tuple[list[float], list[float], int]:
+    """Seconds of each round for the engine alone and for the whole way, and the tokens of a round's answers."""
+    environment = asked.environment(home)
+    os.environ.update(environment)
+    settings = load_settings()
+    alone, whole, made = [], [], 0
+    with ExitStack() as stack:
+        tell("loading the engine alone")
+        arguments = (settings.engine, settings.models_folder, asked.at_once)
+        spawn = multiprocessing.get_context("spawn")
+        pool = stack.enter_context(ProcessPoolExecutor(1, spawn, initializer=load, initargs=arguments))
+        pool.submit(answer_alone, make_texts(2, asked.characters, 0), asked.new_tokens).result()
+        tell("starting the worker with its engine")
+        server = ValkeyServer()
+        stack.callback(server.remove)
+        server.start()
+        connection = start_worker(stack, server, environment)
+        for seed in track(range(1, rounds + 1), description="measuring"):
+            texts = make_texts(asked.at_once, asked.characters, seed)
+            took_s, made = pool.submit(answer_alone, texts, asked.new_tokens).result()
+            alone.append(took_s)
+            whole.append(answer_whole_way(connection, texts))
+    return alone, whole, made
+
+
 def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5, help="fresh prompts each, both ways in turn")
     wanted = parser.parse_args()
     on_gpu = engine.has_gpu()
-    at_once, characters, new_tokens = (64, 1000, 128) if on_gpu else (8, 200, 32)
-    spawn = multiprocessing.get_context("spawn")
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fennel-whole-way-")))
-        model = "smollm2-135m"
-        if on_gpu:
-            tell("making a model and writing it")
-            model = str(folder / "model")
-            with ProcessPoolExecutor(1, spawn) as making:
-                making.submit(make_gpu_model, model).result()
-        environment = {
-            "FENNEL_HOME": str(folder),
-            "FENNEL_ENGINE__KIND": "transformers",
-            "FENNEL_ENGINE__MODEL": model,
-            "FENNEL_ENGINE__MAX_PROMPT_TOKENS": "1100",
-            "FENNEL_ENGINE__MAX_NEW_TOKENS": str(new_tokens),
-            "FENNEL_WORKER__MAX_IN_FLIGHT": str(at_once),
-        }
-        os.environ.update(environment)
-        settings = load_settings()
-        tell("loading the engine alone")
-        pool = stack.enter_context(
-            ProcessPoolExecutor(1, spawn, initializer=load, initargs=(settings.engine, settings.models_folder, at_once))
-        )
-        pool.submit(answer_alone, make_texts(2, characters, 0), new_tokens).result()
-        tell("starting the worker with its engine")
-        server = ValkeyServer()
-        stack.callback(server.remove)
-        server.start()
-        connection = start_worker(stack, server, environment)
-        alone, whole, made = [], [], 0
-        for seed in track(range(1, wanted.rounds + 1), description="measuring"):
-            texts = make_texts(at_once, characters, seed)
-            took_s, made = pool.submit(answer_alone, texts, new_tokens).result()
-            alone.append(took_s)
-            whole.append(answer_whole_way(connection, texts))
+    with tempfile.TemporaryDirectory(prefix="fennel-whole-way-") as folder:
+        chosen = choose_load(Path(folder), on_gpu)
+        alone, whole, made = measure(chosen, Path(folder), wanted.rounds)
     figures = {"engine alone": statistics.median(alone), "the whole way": statistics.median(whole)}
     ratio = figures["engine alone"] / figures["the whole way"]
+    shares = {"engine alone": "1", "the whole way": f"{ratio:.2f}"}
     print_table(
-        f"{at_once} questions at once",
+        f"{chosen.at_once} questions at once",
         ["", "seconds", "answers/s", "of the engine alone"],
-        [
-            ["engine alone", f"{figures['engine alone']:.2f}", at_once / figures["engine alone"], 1],
-            ["the whole way", f"{figures['the whole way']:.2f}", at_once / figures["the whole way"], f"{ratio:.2f}"],
-        ],
+        [[name, f"{took_s:.2f}", chosen.at_once / took_s, shares[name]] for name, took_s in figures.items()],
     )
     write_results(
         "whole-way-gpu" if on_gpu else "whole-way",
         {
-            "at_once": at_once,
+            "at_once": chosen.at_once,
             "new_tokens": made,
             "seconds": figures,
             "rounds": {"alone": alone, "whole": whole},
