@@ -13,7 +13,9 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from tests.fakes.slack import FakeSlack
+from tests.fakes.slack.deliveries import Delivery
 
+MakeFake = Callable[..., FakeSlack]
 FEEDBACK: dict[str, Any] = {
     "type": "context_actions",
     "elements": [
@@ -101,3 +103,14 @@ def authorize(token: str) -> Callable[..., Awaitable[AuthorizeResult]]:
         return AuthorizeResult(enterprise_id=None, team_id="T1", bot_user_id="UBOT", bot_id="BBOT", bot_token=token)
 
     return result
+
+
+def delivery(fake: FakeSlack, injected: dict[str, Any]) -> Delivery:
+    """The delivery of the first event that something injected made."""
+    (found,) = [d for d in fake.deliveries.all if d.event_id == injected["event_ids"][0]]
+    return found
+
+
+async def acked(fake: FakeSlack) -> None:
+    """Wait until everything is acknowledged."""
+    await fake.eventually(lambda: fake.deliveries.all and all(d.state == "acked" for d in fake.deliveries.all))

@@ -7,7 +7,7 @@ import contextlib
 import functools
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
@@ -16,9 +16,8 @@ from aiohttp import web
 from slack_sdk import WebClient
 
 from tests.fakes.slack import FakeSlack, Rules
-from tests.fakes.slack_clients import FEEDBACK, Recorder, remove_proxies, web_client
+from tests.fakes.slack_clients import FEEDBACK, MakeFake, Recorder, remove_proxies, web_client
 
-MakeFake = Callable[..., FakeSlack]
 FAKE = functools.partial(FakeSlack, time_scale=0.001, rules=Rules(ack_timeout_s=0.5))
 """The last redelivery comes after 0.3 s, and an answer has 0.5 s."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Callable
 from typing import Any
 
 import aiohttp
@@ -13,9 +12,8 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from tests.fakes.slack import FakeSlack, Rules
-from tests.fakes.slack_clients import FEEDBACK, RECIPIENT, error_of, web_client
+from tests.fakes.slack_clients import FEEDBACK, RECIPIENT, MakeFake, error_of, web_client
 
-MakeFake = Callable[..., FakeSlack]
 FAKE = functools.partial(FakeSlack, time_scale=0.01)
 """A stream's five minutes last 3 s."""
 

@@ -11,19 +11,17 @@ import redis
 from rq.command import send_stop_job_command
 from rq.executions import Execution
 from rq.job import Job, JobStatus
-from rq.results import Result
 from rq.serializers import JSONSerializer
 from rq.suspension import resume, suspend
-from rq.worker import BaseWorker
 
 from bot.job_fields import job_data
 from config.redis_users import Role
 from contract import names, scripts
-from contract.answer import FinalAnswer, Outcome
+from contract.answer import Outcome
 from contract.question import Question
 from tests.valkey import ValkeyServer
 from tests.workers.jobs import fetch, reason, rq_info, wait_until
-from tests.workers.questions import ask, finals, job_for, make_question, rq_queue, wait_for_finals
+from tests.workers.questions import ask, finals, job_for, rq_queue, wait_for_finals
 from tests.workers.scripted_worker import RUNS_KEY, WorkerThread
 from workers.ledger import Ledger
 
@@ -184,15 +182,6 @@ def question_with(wire: str, text: str) -> Question:
     return Question.from_wire(json.dumps(body))
 
 
-def test_emptying_the_queue_holds_up_no_thread(valkey: ValkeyServer, connection: redis.Redis) -> None:
-    """After `rq empty` the deferred question of the same thread is answered."""
-    ask(connection, "sleep:0", thread="one")
-    ask(connection, "sleep:0", thread="one")
-    rq_queue(connection).empty()
-    with WorkerThread(valkey.url_of(Role.WORKER)):
-        assert [final.outcome for final in wait_for_finals(connection, 1)] == [Outcome.ANSWERED]
-
-
 def test_a_suspended_worker_takes_nothing_until_it_is_resumed(valkey: ValkeyServer, connection: redis.Redis) -> None:
     """`rq suspend` and `rq resume` are obeyed."""
     suspend(connection)
@@ -240,78 +229,3 @@ def test_a_question_of_a_newer_version_waits_for_a_newer_worker(
         as_newer(connection, question, 1)
     with WorkerThread(valkey.url_of(Role.WORKER)):
         assert len(wait_for_finals(connection, 3)) == 3
-
-
-# --- order in a thread
-
-
-def test_questions_of_one_thread_are_answered_in_order_and_see_the_earlier_answers(
-    valkey: ValkeyServer, connection: redis.Redis
-) -> None:
-    """Five questions of one thread give five answers in their order, and the last one knows the four before."""
-    asked = [ask(connection, f"sleep:0.0{5 - number}", thread="one") for number in range(4)]
-    last = ask(connection, "turns", thread="one")
-    with WorkerThread(valkey.url_of(Role.WORKER)):
-        answers = wait_for_finals(connection, 5)
-
-    assert [question.to_wire() for question in [*asked, last]] == [final.question for final in answers]
-    assert " | ".join(f"{one.text} -> {one.text} done" for one in asked) == answers[-1].text
-
-
-def test_other_threads_are_not_held_up(valkey: ValkeyServer, connection: redis.Redis) -> None:
-    """While one thread's question takes for ever, another thread's is answered."""
-    ask(connection, "endless", thread="slow")
-    ask(connection, "sleep:0", thread="slow")
-    quick = ask(connection, "sleep:0", thread="quick")
-    with WorkerThread(valkey.url_of(Role.WORKER), drain_s=0):
-        assert [quick.to_wire()] == [final.question for final in wait_for_finals(connection, 1)]
-
-
-# --- the ground
-
-
-def test_rq_still_has_what_the_worker_stands_on() -> None:
-    """A release of RQ that renames one of these breaks the worker: this test says so first."""
-    needed = {
-        BaseWorker: ["heartbeat", "serialize", "subscribe", "increment_total_working_time", "register_death"],
-        Execution: ["create", "delete", "heartbeat", "from_composite_key"],
-        Job: ["finished_job_registry", "_handle_failure", "prepare_for_execution", "retry", "cleanup", "should_retry"],
-        Result: ["create", "create_failure"],
-        type(rq_queue(redis.Redis())): ["lmove", "_fetch_dequeued_job", "intermediate_queue_key"],
-    }
-    missing = [
-        f"{kind.__name__}.{name}" for kind, all_names in needed.items() for name in all_names if not hasattr(kind, name)
-    ]
-    assert missing == [], f"RQ no longer has {missing}: workers/worker.py and workers/ledger.py need another way"
-
-
-def test_the_answer_enters_its_stream_in_the_transaction_that_finishes_the_job(
-    valkey: ValkeyServer, connection: redis.Redis
-) -> None:
-    """Between one MULTI and its EXEC the job is finished and its answer written: never one without the other."""
-    with WorkerThread(valkey.url_of(Role.WORKER)), connection.monitor() as monitor:  # type: ignore[no-untyped-call]
-        ask(connection, "sleep:0")
-        transaction: list[str] = []
-        for command in monitor.listen():
-            said = command["command"]
-            transaction = [] if said.startswith("MULTI") else [*transaction, said]
-            if said.startswith("ZADD rq:finished:questions"):
-                break
-        for command in monitor.listen():
-            said = command["command"]
-            if said.startswith("EXEC"):
-                break
-            transaction.append(said)
-
-    assert any(said.startswith("XADD fennel:answers:test") for said in transaction)
-    assert any(said.startswith("ZADD rq:finished:questions") for said in transaction)
-
-
-def test_a_question_has_its_end_once_whoever_writes_it(connection: redis.Redis) -> None:
-    """The script that ends a question gives the first end alone, so that two workers cannot answer twice."""
-    question = make_question()
-    for outcome in (Outcome.ANSWERED, Outcome.ANSWERED, Outcome.FAILED):
-        script, key_count, parts = scripts.finish(question, FinalAnswer(question.to_wire(), outcome), None, 60, 8_000)
-        connection.eval(script, key_count, *parts)
-
-    assert [final.outcome for final in finals(connection)] == [Outcome.ANSWERED]

@@ -18,8 +18,12 @@ from config.settings import Settings
 from tests.bot.conftest import running_bot
 from tests.bot.manners.scene import Scene, answer_questions
 from tests.bot.manners.stage import BOSS, MALLORY, OWN_CHANNELS, Stage
-from tests.bot.manners.stages import ChatStage, ConsoleStage, LarkStage, SlackStage, WeComStage
-from tests.bot.manners.web_stage import WebStage
+from tests.bot.manners.stages.chat import ChatStage
+from tests.bot.manners.stages.console import ConsoleStage
+from tests.bot.manners.stages.lark import LarkStage
+from tests.bot.manners.stages.slack import SlackStage
+from tests.bot.manners.stages.web import WebStage
+from tests.bot.manners.stages.wecom import WeComStage
 from tests.fakes.chat import FakeChat
 from tests.fakes.lark import FakeLark
 from tests.fakes.slack import FakeSlack, Rules

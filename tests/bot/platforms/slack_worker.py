@@ -6,12 +6,14 @@ import signal
 import threading
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import redis
 from prometheus_client import CollectorRegistry
 
 from config.loading import load_settings
+from tests.bot.platforms.slack_stage import shown
+from tests.fakes.slack import FakeSlack
 from tests.valkey import ValkeyServer
 from tests.workers.gates import shipped_gate
 from tests.workers.passages import ShelfRetriever, passage
@@ -80,3 +82,18 @@ class EchoWorker:
         self._thread.join(timeout=20)
         self._engine.stop()
         self._server.remove()
+
+
+async def right(fake: FakeSlack, asked: dict[str, Any]) -> None:
+    """The question has one answer, the right one with its source, and Slack waits for no acknowledgement."""
+    (answer,) = await shown(fake, asked)
+    assert HOLIDAYS in answer.shown
+    assert "docs/holidays.md" in answer.shown
+    assert answer.buttons == ["fennel_feedback"]
+    await fake.eventually(lambda: not fake.unacked_events())
+    assert len(fake.answers(asked["channel"], asked["ts"])) == 1
+
+
+def ask(fake: FakeSlack, **more: Any) -> dict[str, Any]:
+    """A person mentions the bot; Slack tells it as two events."""
+    return fake.happen("app_mention", text=HOLIDAYS_QUESTION, **more)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
 
 from bot.chat_event import ChatEvent
 from bot.chat_message import ChatMessage
+from bot.platform import LinkDeadError
 from bot.platforms.lark import LarkPlatform
 from bot.platforms.lark.link import LinkTimes
 from config.loading import load_settings
@@ -28,6 +30,7 @@ QUICK = LinkTimes(
 )
 CLIENT_CONFIG = {"ReconnectNonce": 0, "ReconnectInterval": 0.3, "PingInterval": 0.3}
 MakePlatform = Callable[..., LarkPlatform]
+Take = Callable[[Any], Awaitable[None]]
 
 
 @pytest.fixture
@@ -98,3 +101,26 @@ async def answer_to(fake: FakeLark, message_id: str, words: str = "👎", timeou
 async def shows(fake: FakeLark, message_id: str, text: str) -> None:
     """Wait until an answer to this message shows just this text."""
     await eventually(fake, lambda: [each for each in fake.answers_to(message_id) if each.text == text])
+
+
+@contextlib.asynccontextmanager
+async def listening(fake: FakeLark, platform: LarkPlatform, receive: Take) -> AsyncIterator[asyncio.Task[None]]:
+    """The platform listens, connected, while the block runs."""
+    task = asyncio.create_task(platform.listen(receive))
+    try:
+        await eventually(fake, lambda: fake.link.connections or task.done())
+        yield task
+    finally:
+        await platform.close()
+        with contextlib.suppress(LinkDeadError):
+            await task
+
+
+def outcomes(fake: FakeLark) -> list[list[str]]:
+    """What became of each delivery's attempts."""
+    return [delivery.outcomes for delivery in fake.deliveries.all]
+
+
+async def acknowledged(fake: FakeLark) -> None:
+    """Wait until everything is acknowledged."""
+    await eventually(fake, lambda: fake.deliveries.all and not fake.unacked_events())
