@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import base64
 import dataclasses
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from aiohttp import web
 
-from tests.fakes.lark import events
 from tests.fakes.lark.card_api import CardApi
-from tests.fakes.lark.chats import Chats, Message, VisibleMessage, new_id
+from tests.fakes.lark.chats import Chats, VisibleMessage, new_id
 from tests.fakes.lark.delivery import Deliveries, Delivery, Road
+from tests.fakes.lark.events import EventMaker
 from tests.fakes.lark.gateway import Gateway
+from tests.fakes.lark.happenings import Happenings
 from tests.fakes.lark.link import Link
 from tests.fakes.lark.message_api import MessageApi
 from tests.fakes.lark.rates import AboveRate
@@ -55,7 +54,8 @@ class FakeLark(FakeServer):
         self.link = Link(self.gateway, {**_CLIENT_CONFIG, **(client_config or {})})
         self.webhook = Webhook(self, encrypt_key, self.rules.ack_timeout_s)
         self.deliveries = Deliveries(self.gateway)
-        self._events = events.EventMaker(app_id, self.tenant_key, self.verification_token)
+        maker = EventMaker(app_id, self.tenant_key, self.verification_token)
+        self._happenings = Happenings(self.gateway, self.chats, maker, self.bot_open_id, self._tell)
 
     # --- the server
 
@@ -114,7 +114,7 @@ class FakeLark(FakeServer):
         return self.chats.add_chat(name, topic=topic).chat_id
 
     def say(self, text: str, **how: Any) -> str:
-        """A person writes; returns the message_id. `how` is as for the event ``message`` of `inject`."""
+        """A person writes; returns the message_id. `how` is as for `Happenings.message`."""
         return str(self.call(self.inject({"type": "message", "text": text, **how}))["message_id"])
 
     def recall(self, message_id: str) -> str:
@@ -136,87 +136,8 @@ class FakeLark(FakeServer):
         return str(self.call(self.inject(event))["event_id"])
 
     async def inject(self, event: Json) -> Json:
-        """Let something happen; the answer has `event_id` (None if the app is not told) and what was made.
-
-        By `type`. ``message``: `text`, `chat_id` (a new group without it), `person`, `direct` (in the direct chat),
-        `mention_bot`, `mention` (open ids), `message_type` ("text", "post", or another with `content`), `title`,
-        `parent_id` (quotes it), `thread_id` or `in_thread` with `parent_id`, `files` (key to bytes in base64).
-        ``recall``: `message_id`. ``card_action``: `message_id`, `value`, `person`.
-        ``bot_removed``, ``bot_added``: `chat_id`. ``event``: `event_type`, `event`.
-        """
-        kind = event["type"]
-        now_ms = self.chats.now_ms()
-        if kind == "message":
-            return self._message(event)
-        if kind == "recall":
-            message = self.chats.messages[event["message_id"]]
-            message.recalled = True
-            told = self._events.recalled(message, now_ms)
-        elif kind == "card_action":
-            message = self.chats.messages[event["message_id"]]
-            told = self._events.card_action(message, self._person(event.get("person")), event["value"], now_ms)
-        elif kind in ("bot_added", "bot_removed"):
-            chat = self.chats.chats[event["chat_id"]]
-            chat.bot_inside = kind == "bot_added"
-            event_type = events.BOT_ADDED if chat.bot_inside else events.BOT_REMOVED
-            told = self._events.membership(event_type, chat, self._person(None), now_ms)
-        elif kind == "event":
-            told = self._events.event(event["event_type"], event["event"], now_ms)
-        else:
-            raise ValueError(f"no such event: {kind}")
-        return {"event_id": self._tell(told).event_id}
-
-    def _message(self, event: Json) -> Json:
-        person = self._person(event.get("person"))
-        parent = self._parent(event)
-        if parent is not None:
-            chat = self.chats.chats[parent.chat_id]
-        elif event.get("direct"):
-            chat = self.chats.direct(person)
-        else:
-            chat = self.chats.chats[event["chat_id"]] if event.get("chat_id") else self.chats.add_chat()
-        msg_type, content, mentions = self._content(event)
-        message = self.chats.post(
-            chat,
-            sender_id=person,
-            from_app=False,
-            msg_type=msg_type,
-            content=content,
-            parent=parent,
-            in_thread=bool(event.get("in_thread")),
-            mentions=mentions,
-        )
-        for key, data in event.get("files", {}).items():
-            self.chats.resources[message.message_id, key] = base64.b64decode(data)
-        told = chat.bot_inside and (
-            bool(event.get("mention_bot")) or chat.kind == "p2p" or self.rules.every_group_message
-        )
-        event_id = self._tell(self._events.message(message, chat)).event_id if told else None
-        return {"event_id": event_id, "message_id": message.message_id, "chat_id": chat.chat_id}
-
-    def _content(self, event: Json) -> tuple[str, str, list[Json]]:
-        named = [(self.bot_open_id, "Fennel")] if event.get("mention_bot") else []
-        named += [(open_id, self.chats.people[open_id]) for open_id in event.get("mention", [])]
-        mentions = [
-            events.mention(number, open_id, name, self.tenant_key, bot=open_id == self.bot_open_id)
-            for number, (open_id, name) in enumerate(named, 1)
-        ]
-        msg_type, text = event.get("message_type", "text"), event.get("text", "")
-        if "content" in event:
-            return msg_type, json.dumps(event["content"], ensure_ascii=False), mentions
-        if msg_type == "post":
-            return msg_type, events.post_content(text, mentions, event.get("title", "")), mentions
-        return msg_type, events.text_content(" ".join([*(each["key"] for each in mentions), text])), mentions
-
-    def _parent(self, event: Json) -> Message | None:
-        if parent_id := event.get("parent_id"):
-            return self.chats.messages[parent_id]
-        if thread_id := event.get("thread_id"):
-            return next(m for m in self.chats.messages.values() if m.thread_id == thread_id)
-        return None
-
-    def _person(self, open_id: str | None) -> str:
-        return open_id or next(iter(self.chats.people), None) or self.chats.add_person("Ada")
+        """Let something happen, by `type`: see `Happenings`."""
+        return self._happenings.happen(event)
 
     def _tell(self, event: Json) -> Delivery:
         road: Road = self.webhook if self.webhook.url else self.link
@@ -244,13 +165,7 @@ class FakeLark(FakeServer):
 
     def question_event(self, text: str = "What is this?") -> Json:
         """A question to the bot in a new group, as an event that is told to nobody yet."""
-        event = {"text": text, "mention_bot": True}
-        msg_type, content, mentions = self._content(event)
-        chat = self.chats.add_chat()
-        message = self.chats.post(
-            chat, sender_id=self._person(None), from_app=False, msg_type=msg_type, content=content, mentions=mentions
-        )
-        return self._events.message(message, chat)
+        return self._happenings.untold_question(text)
 
     def close_links(self, code: int = 1000) -> None:
         """Close every long connection in good order."""
