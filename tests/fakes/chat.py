@@ -21,6 +21,8 @@ from aiohttp import web
 from tests.fakes.server import FakeServer, Fault, run_alone
 
 POLL_STEP_S = 0.02
+FAULTS = ("commit_then_drop", "drop", "rate_limited", "slow", "commit_late", "refuse", "too_late")
+KINDS = ("post", "edit", "find")
 
 
 @dataclass(slots=True)
@@ -50,7 +52,7 @@ class Post:
 class FakeChat(FakeServer):
     """The platform. `fault_rate` is the share of calls that go wrong by chance, drawn from `seed`.
 
-    Faults of the kinds ``post``, ``edit`` and ``find``: ``commit_then_drop`` and ``drop`` cut the connection after
+    `FAULTS` of the kinds ``post``, ``edit`` and ``find``: ``commit_then_drop`` and ``drop`` cut the connection after
     or before the call took effect, ``rate_limited`` (detail ``after_s``) answers 429, ``refuse`` 403, ``too_late``
     410, ``slow`` (detail ``for_s``) takes its time, ``commit_late`` (detail ``for_s``) cuts at once and takes effect
     afterwards.
@@ -124,6 +126,10 @@ class FakeChat(FakeServer):
             "acknowledged": len(self.acknowledged),
             "unacknowledged": sum(map(len, self.threads.values())),
         }
+
+    def faults_of(self, kind: str) -> tuple[str, ...]:
+        """Those of replies that are posted, edited or read back."""
+        return FAULTS if kind in KINDS else ()
 
     # --- the platform's interface
 

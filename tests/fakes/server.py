@@ -13,7 +13,7 @@ import contextlib
 import json
 import threading
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import asdict, dataclass, field
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -70,6 +70,10 @@ class FakeServer:
 
     def state(self) -> dict[str, Any]:
         """What a test may want to look at, as JSON."""
+        raise NotImplementedError
+
+    def faults_of(self, kind: str) -> Sequence[str]:
+        """The names of what can go wrong with calls of this kind; none where it has no such calls."""
         raise NotImplementedError
 
     async def inject(self, event: dict[str, Any]) -> Any:
@@ -165,7 +169,10 @@ class FakeServer:
             return found
 
     def fail(self, kind: str, name: str, times: int = 1, **detail: Any) -> Fault:
-        """Switch a fault on for the next `times` calls of `kind`."""
+        """Switch a fault on for the next `times` calls of `kind`. Raises ValueError for one that it does not have."""
+        known = self.faults_of(kind)
+        if name not in known:
+            raise ValueError(f"{kind!r} has no fault {name!r}; it has {', '.join(known) or 'none'}")
         fault = Fault(kind, name, times, detail)
         self.faults.append(fault)
         return fault

@@ -12,13 +12,13 @@ from tests.fakes.lark.card_api import CardApi
 from tests.fakes.lark.chats import Chats, VisibleMessage, new_id
 from tests.fakes.lark.delivery import Deliveries, Delivery, Road
 from tests.fakes.lark.events import EventMaker
-from tests.fakes.lark.gateway import Gateway
+from tests.fakes.lark.gateway import CALL_FAULTS, Gateway
 from tests.fakes.lark.happenings import Happenings
-from tests.fakes.lark.link import Link
+from tests.fakes.lark.link import HANDSHAKE_FAULTS, PING_FAULTS, PUSH_FAULTS, Link
 from tests.fakes.lark.message_api import MessageApi
 from tests.fakes.lark.rates import AboveRate
 from tests.fakes.lark.rules import Rules
-from tests.fakes.lark.webhook import HttpAnswer, Webhook
+from tests.fakes.lark.webhook import VARIANTS, HttpAnswer, Webhook
 from tests.fakes.server import FakeServer
 
 Json = dict[str, Any]
@@ -79,6 +79,20 @@ class FakeLark(FakeServer):
         router.add_post("/_control/link", self._control(self._control_link))
         router.add_post("/_control/webhook", self._control(self._control_webhook))
         router.add_get("/_control/check", self._control(self._control_check))
+
+    def faults_of(self, kind: str) -> tuple[str, ...]:
+        """Those of calls, by their names (`Gateway`), of the long connection (`Link`) and of the `Webhook`."""
+        if kind in self.gateway.names:
+            return CALL_FAULTS
+        webhook = (*VARIANTS, "duplicate")
+        return {
+            "handshake": HANDSHAKE_FAULTS,
+            "ping": PING_FAULTS,
+            "event": (*PUSH_FAULTS, "out_of_order"),
+            "event.again": PUSH_FAULTS,
+            "webhook": (*webhook, "out_of_order"),
+            "webhook.again": webhook,
+        }.get(kind, ())
 
     def urls(self) -> dict[str, str]:
         """The settings that point a bot here."""

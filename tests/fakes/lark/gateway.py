@@ -45,13 +45,27 @@ class Call:
         return value
 
 
+CALL_FAULTS = (
+    "code",
+    "rate_limited",
+    "html",
+    "broken_json",
+    "drop",
+    "slow",
+    "hang",
+    "commit_late",
+    "commit_then_drop",
+    "commit_then_html",
+    "commit_then_slow",
+)
+
 Handler = Callable[[Call], Awaitable[dict[str, Any] | web.Response]]
 
 
 class Gateway:
     """Serves calls by name. The names are also the kinds of the faults; the kind ``*`` stands for any of them.
 
-    Faults before the call takes effect: ``code`` (`code`, `msg`, `status`), ``rate_limited`` (`reset_s`),
+    `CALL_FAULTS` before the call takes effect: ``code`` (`code`, `msg`, `status`), ``rate_limited`` (`reset_s`),
     ``html`` (`status`), ``broken_json``, ``drop``, ``slow`` (`delay_s`, then served), ``hang`` (until `release`).
     Both: ``commit_late`` (`delay_s`) cuts the connection at once and lets the call take effect afterwards.
     After it took effect: ``commit_then_drop``, ``commit_then_html`` (`status`), ``commit_then_slow`` (`delay_s`).
@@ -62,6 +76,7 @@ class Gateway:
         self.rules = rules
         self.rates = Rates()
         self.release = asyncio.Event()
+        self.names = {"*"}
         self._app = (app_id, app_secret)
         self._tokens: dict[str, float] = {}  # token -> when it ends, monotonic
 
@@ -122,6 +137,8 @@ class Gateway:
     def _serving(
         self, name: str, handler: Handler, *, needs_token: bool
     ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        self.names.add(name)
+
         async def serve(request: web.Request) -> web.StreamResponse:
             fault = self.server.take_fault(name) or self.server.take_fault("*")
             body = await _json_body(request)
@@ -177,8 +194,6 @@ class Gateway:
             return _html(detail.get("status", 502))
         elif fault.name == "broken_json":
             return web.Response(text='{"code":0,"msg":"succ', content_type="application/json")
-        elif not fault.name.startswith("commit_then_"):
-            raise ValueError(f"no such fault: {fault.name}")
         return None
 
     async def _after(self, fault: Fault, request: web.Request, response: web.Response) -> web.Response:

@@ -22,6 +22,10 @@ from tests.fakes.server import Fault
 
 _SERVICE_ID = 33554678
 
+PUSH_FAULTS = ("fragments", "lost_fragment", "duplicate", "duplicate_event", "card_frame", "lost", "close", "abort")
+HANDSHAKE_FAULTS = ("refuse", "hang")
+PING_FAULTS = ("mute", "reconfigure")
+
 
 @dataclass(slots=True, eq=False)
 class Connection:

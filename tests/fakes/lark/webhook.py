@@ -47,7 +47,9 @@ class _Request:
 
 
 class Webhook:
-    """Pushes events to `url`. Faults of the kind ``webhook``: each name in VARIANTS, and ``duplicate``."""
+    """Pushes events to `url`. Faults of the kind ``webhook``: each name in VARIANTS, ``duplicate``, and
+    ``out_of_order`` (after the next event). ``webhook.again``: the same but the last for pushes after the first.
+    """
 
     fault_kind = "webhook"
 

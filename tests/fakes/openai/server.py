@@ -1,7 +1,7 @@
 """An OpenAI-compatible server on loopback that repeats what it is asked, and fails in whatever way it is told to.
 
 A fault is told by a word in the prompt, ``fault:NAME``, or by `OpenAIServer.faults`, whose first is taken by the next
-request. The names are those of `_Faults` and any status above 399.
+request. The names are those of `FAULTS` and any status above 399, with ``:S`` behind it to be told to wait S seconds.
 """
 
 from __future__ import annotations
@@ -20,6 +20,22 @@ KEY, MODEL = "sk-fake-0123456789abcdef", "fake-model"
 CONTEXT_TOKENS = 3000
 _FAULT = re.compile(r"fault:(\S+)")
 _TOKEN = re.compile(r"(?:[\u3000-\u9fff]|[^\s\u3000-\u9fff]+)\s*")
+FAULTS = (
+    "quota",  # 429 for good
+    "long",  # the prompt is too long
+    "drop",  # the connection is cut before the answer begins
+    "hang",  # nothing is said at all
+    "endless",  # the limit of tokens is not kept
+    "unfinished",  # the answer has no end
+    "filter",  # ended by a filter of content
+    # After the second word:
+    "cut",
+    "stall",
+    "garbage",
+    "odd",
+    "error",
+    "refusal",
+)
 _BODIES = {
     401: {"message": f"Incorrect API key provided: {KEY}", "code": "invalid_api_key"},
     404: {"message": "The model `other` does not exist", "code": "model_not_found"},
@@ -88,6 +104,7 @@ class OpenAIServer:
         if status.isdigit():
             headers = {"Retry-After": wait_s} if wait_s else {}
             return _error(int(status), _BODIES.get(int(status), {"message": "no", "code": None}), headers)
+        assert not fault or fault in FAULTS, f"no such fault: {fault}"
         if fault == "quota":
             return _error(429, {"message": "You exceeded your current quota", "code": "insufficient_quota"})
         prompt_tokens = sum(len(_TOKEN.findall(turn["content"])) for turn in body["messages"])

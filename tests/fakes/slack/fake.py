@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from aiohttp import web
 
-from tests.fakes.server import FakeServer, Fault
+from tests.fakes.server import FakeServer
 from tests.fakes.slack.arguments import Arguments
 from tests.fakes.slack.chat import Chat
 from tests.fakes.slack.content import Blocks, buttons, notifies_everyone, shown
@@ -141,14 +141,11 @@ class FakeSlack(FakeServer):
             "FENNEL_SLACK__SIGNING_SECRET": SIGNING_SECRET,
         }
 
-    def fail(self, kind: str, name: str, times: int = 1, **detail: Any) -> Fault:
-        """Switch a fault on, see the class. Raises ValueError for one that this fake does not know."""
-        known: tuple[str, ...] = CALL_FAULTS if kind in self.web_api.methods else ()
-        if kind in ("event", "link"):
-            known = EVENT_FAULTS if kind == "event" else ("refuse", "disabled")
-        if name not in known:
-            raise ValueError(f"{kind!r} has no fault {name!r}; it has {', '.join(known) or 'none'}")
-        return super().fail(kind, name, times, **detail)
+    def faults_of(self, kind: str) -> tuple[str, ...]:
+        """Those of calls, by the method's name, of deliveries (``event``) and of handshakes and links (``link``)."""
+        if kind in self.web_api.methods:
+            return CALL_FAULTS
+        return {"event": EVENT_FAULTS, "link": ("refuse", "disabled")}.get(kind, ())
 
     async def inject(self, event: dict[str, Any]) -> Any:
         """Let something happen; ``type`` is one of `Happenings.names`. Raises ValueError for another."""

@@ -12,6 +12,7 @@ from tests.fakes.server import FakeServer
 from tests.fakes.wecom.board import Board, ShownMessage, Violation
 from tests.fakes.wecom.callback import Callback
 from tests.fakes.wecom.clock import Clock
+from tests.fakes.wecom.faults import FAULTS
 from tests.fakes.wecom.ilink import ILink
 from tests.fakes.wecom.long_link import LongLink
 from tests.fakes.wecom.rules import OpenPoints
@@ -23,28 +24,7 @@ class FakeWeCom(FakeServer):
 
     Messages go down the long connection, or to the callback address once `use_callback` has verified one.
 
-    Faults (`fail(kind, name, times, **detail)`):
-
-    ========================= ==========================================================================
-    ``connect``               ``status`` (status): the WebSocket's handshake is refused
-    any command of the link   ``errcode`` (errcode, errmsg), ``drop`` (neither done nor answered),
-                              ``mute`` (done, never answered), ``slow`` (delay_s: done, answered late),
-                              ``close`` (code), ``abort``: done, and the connection ends instead of an answer
-    ``aibot_msg_callback``    ``duplicate`` (same msgid, another req_id), ``lose`` (into a dead connection),
-                              ``abort`` (the connection breaks just after)
-    ``verify``                ``forged``
-    ``callback``              ``duplicate``, and the forgeries: ``forged``, ``other_key``, ``other_token``,
-                              ``other_receiver``, ``plain``, ``garbage``, ``unsigned``
-    ``poll``                  ``stop``: the platform stops polling early
-    ``response_url``          ``errcode`` (errcode), ``status`` (status), ``abort``, ``broken_json``,
-                              ``commit_then_abort``
-    an iLink call             ``ret`` (ret), ``status`` (status), ``slow`` (delay_s), ``abort``,
-                              ``broken_json``, ``commit_then_abort``
-    ========================= ==========================================================================
-
-    The commands of the link are ``aibot_subscribe``, ``ping``, ``aibot_respond_msg``, ``aibot_respond_welcome_msg``,
-    ``aibot_respond_update_msg`` and ``aibot_send_msg``; iLink's calls are ``getupdates``, ``sendmessage``,
-    ``getconfig``, ``sendtyping``. Uploads of media are not offered.
+    What can go wrong stands in `FAULTS`. Uploads of media are not offered.
     """
 
     def __init__(
@@ -161,6 +141,10 @@ class FakeWeCom(FakeServer):
         }
 
     # --- server
+
+    def faults_of(self, kind: str) -> tuple[str, ...]:
+        """Those of `FAULTS`."""
+        return FAULTS.get(kind, ())
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
         """The long connection at ``/``, response URLs, downloads, and iLink."""
