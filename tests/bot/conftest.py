@@ -124,3 +124,21 @@ def make_message(**fields: Any) -> ChatMessage:
 async def ended(chat: FakeChat, message_id: str) -> Post:
     """Wait for the end of a question without holding up the bot's loop."""
     return await asyncio.to_thread(chat.wait_ended, message_id, 8)
+
+
+async def everything(client: redis.asyncio.Redis) -> str:
+    """All that stands in Redis."""
+    found: list[Any] = []
+    key: Any
+    async for key in client.scan_iter("*"):
+        kind = await client.type(key)
+        look: Any = {
+            "string": lambda key=key: client.get(key),
+            "hash": lambda key=key: client.hgetall(key),
+            "list": lambda key=key: client.lrange(key, 0, -1),
+            "set": lambda key=key: client.smembers(key),
+            "zset": lambda key=key: client.zrange(key, 0, -1),
+            "stream": lambda key=key: client.xrange(key),
+        }[str(kind)]
+        found.append((key, await look()))
+    return repr(found)

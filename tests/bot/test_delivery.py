@@ -26,6 +26,15 @@ def _has_crashed(error: BaseException | None) -> bool:
     return isinstance(error, Crash)
 
 
+async def thinking(chat: FakeChat, client: redis.asyncio.Redis) -> Question:
+    """Somebody asks; the question in a worker's hand, as soon as the chat shows that we think."""
+    message_id = chat.write("How many days off?")
+    question: Question = await until(lambda: take(client))
+    await publish(client, question, "")
+    await asyncio.to_thread(chat.wait_for, lambda: chat.replies(message_id))
+    return question
+
+
 async def test_a_question_is_answered_in_one_message_with_its_sources(
     chat: FakeChat, make_settings: MakeSettings, valkey: ValkeyServer, redis_client: redis.asyncio.Redis
 ) -> None:
@@ -143,14 +152,11 @@ async def test_an_edit_that_breaks_is_done_again(
 ) -> None:
     """A broken edit shows the end all the same, in the message that is there."""
     async with running_bot(ChatPlatform(chat.url), make_settings()):
-        message_id = chat.write("How many days off?")
-        question = await until(lambda: take(redis_client))
-        await publish(redis_client, question, "")
-        await asyncio.to_thread(chat.wait_for, lambda: chat.replies(message_id))
+        question = await thinking(chat, redis_client)
         chat.fail("edit", "drop", times=2)
         await finish(redis_client, echo(question))
-        await ended(chat, message_id)
-    assert len(chat.replies(message_id)) == 1
+        await ended(chat, question.message_id)
+    assert len(chat.replies(question.message_id)) == 1
 
 
 async def test_an_end_that_cannot_be_edited_in_is_sent_anew(
@@ -158,15 +164,12 @@ async def test_an_end_that_cannot_be_edited_in_is_sent_anew(
 ) -> None:
     """Where the platform lets the message be edited no more, the end comes in a new one, even if that send breaks."""
     async with running_bot(ChatPlatform(chat.url), make_settings()):
-        message_id = chat.write("How many days off?")
-        question = await until(lambda: take(redis_client))
-        await publish(redis_client, question, "")
-        await asyncio.to_thread(chat.wait_for, lambda: chat.replies(message_id))
+        question = await thinking(chat, redis_client)
         chat.fail("edit", "too_late", times=100)
         chat.fail("post", "drop")
         await finish(redis_client, echo(question))
-        await ended(chat, message_id)
-    assert [post.is_end for post in chat.replies(message_id)] == [False, True]
+        await ended(chat, question.message_id)
+    assert [post.is_end for post in chat.replies(question.message_id)] == [False, True]
 
 
 async def test_an_answer_that_was_handed_to_a_process_that_was_replaced_is_shown(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import pytest
 import redis.asyncio
@@ -18,7 +17,7 @@ from contract.errors import FennelError
 from contract.question import Question
 from contract.turn import Turn
 from tests.bot.answering import echo
-from tests.bot.conftest import make_question
+from tests.bot.conftest import everything, make_question
 
 SECRET = "the words of ann"
 
@@ -38,24 +37,6 @@ async def lived_through(client: redis.asyncio.Redis, question: Question) -> None
         step.set(names.notice_key(question.place, question.asker), question.id)
         await step.execute()
     await FeedbackBook(client, 1).note(FeedbackGiven("chat", question.id, "u-judge", "bad", question.asked_at_s, "no"))
-
-
-async def everything(client: redis.asyncio.Redis) -> str:
-    """All that stands in Redis."""
-    found: list[Any] = []
-    key: Any
-    async for key in client.scan_iter("*"):
-        kind = await client.type(key)
-        look: Any = {
-            "string": lambda key=key: client.get(key),
-            "hash": lambda key=key: client.hgetall(key),
-            "list": lambda key=key: client.lrange(key, 0, -1),
-            "set": lambda key=key: client.smembers(key),
-            "zset": lambda key=key: client.zrange(key, 0, -1),
-            "stream": lambda key=key: client.xrange(key),
-        }[str(kind)]
-        found.append((key, await look()))
-    return repr(found)
 
 
 async def test_nothing_of_a_person_is_left(redis_client: redis.asyncio.Redis) -> None:

@@ -14,9 +14,9 @@ from typing import IO
 
 import psutil
 
+from config.environment import CHECKOUT
 from tests.valkey import ValkeyServer
 
-CHECKOUT = Path(__file__).parents[2]
 RESTART_AFTER_S = 0.2
 
 

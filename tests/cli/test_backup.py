@@ -30,12 +30,11 @@ from cli.settle import loaded
 from config.environment import CHECKOUT
 from config.settings import DEFAULTS_FILE
 from tests.cli.backups import Home, run_backup, run_restore
+from tests.cli.program import FENNEL
 from tests.valkey import ValkeyServer
 from tests.workers.knowledge.stores import EMBEDDER, WRITTEN_DOCUMENTS, document
 from workers.knowledge.base import DEFAULT_BASE
 from workers.knowledge.stores.embedded import EmbeddedStore
-
-FENNEL = [sys.executable, "-c", "from cli.main import main; main()"]
 
 
 @pytest.fixture

@@ -3,15 +3,13 @@
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.cli.program import FENNEL
 from tests.fakes.hub import hub
 from tests.workers.engine.tiny_models import make_model
-
-FENNEL = [sys.executable, "-c", "from cli.main import main; main()", "model"]
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +20,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def fennel(home: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "FENNEL_HOME": str(home), "FENNEL_ENGINE__MAX_PROMPT_TOKENS": "400", **more}
-    return subprocess.run([*FENNEL, *arguments], env=environment, capture_output=True, text=True, timeout=100)
+    return subprocess.run([*FENNEL, "model", *arguments], env=environment, capture_output=True, text=True, timeout=100)
 
 
 def test_pulls_from_a_hub_and_lists(tmp_path: Path, folder: Path) -> None:

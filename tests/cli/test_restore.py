@@ -17,7 +17,7 @@ from cli.put_in_place import READY, commit, finish
 from cli.stack import StackError
 from config.environment import CHECKOUT
 from tests.cli.backups import Home, archive, home, run_backup, run_restore
-from tests.cli.test_backup import FENNEL
+from tests.cli.program import FENNEL
 
 __all__ = ["archive", "home"]  # fixtures
 OLD, NEW = ("old",) * 3, ("new",) * 3

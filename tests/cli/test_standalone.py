@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from bot.phrases import phrase
+from config.environment import CHECKOUT
 from contract import names
 from tests.cli.stack_home import BIN, StackHome, ends, stack_home
 from tests.cli.terminal_chat import TOUCHED, chat_once
@@ -119,8 +120,6 @@ os.kill(os.getpid(), 9)
 
 def test_a_program_ends_with_the_one_that_started_it(tmp_path: Path) -> None:
     """Also where that is killed and can tell nobody."""
-    ended = subprocess.run(
-        [sys.executable, "-c", ORPHAN], capture_output=True, text=True, cwd=Path(__file__).parents[2]
-    )
+    ended = subprocess.run([sys.executable, "-c", ORPHAN], capture_output=True, text=True, cwd=CHECKOUT)
     pid = int(ended.stdout)
     until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)

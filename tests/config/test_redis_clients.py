@@ -14,7 +14,7 @@ from redis.backoff import NoBackoff
 
 from config.redis_address import RedisAddress
 from config.redis_clients import asyncio_client, threads_client
-from config.redis_trouble import trouble
+from config.redis_trouble import Trouble, trouble
 from tests.port import free_port
 from tests.valkey import ValkeyServer
 
@@ -44,17 +44,21 @@ async def test_both_kinds_show_their_password(locked: ValkeyServer) -> None:
         assert await other.get("key") == "字"
 
 
-@pytest.mark.parametrize(("password", "says"), [("wrong", "refuses the password"), ("", "wants a password")])
-async def test_a_wrong_password_is_told_in_a_sentence(locked: ValkeyServer, password: str, says: str) -> None:
-    """The sentence names the server, what to set, and no password; waiting does not help, for either kind."""
-    address = dataclasses.replace(locked.address, password=password)
+async def troubles(address: RedisAddress) -> list[Trouble]:
+    """What each kind of client meets there."""
     with threads_client(address, 5.0) as client, pytest.raises(redis.RedisError) as first:
         client.ping()
     async with asyncio_client(address, ONCE) as other:
         with pytest.raises(redis.RedisError) as second:
             await other.ping()
-    for caught in (first, second):
-        found = trouble(caught.value, address)
+    return [trouble(caught.value, address) for caught in (first, second)]
+
+
+@pytest.mark.parametrize(("password", "says"), [("wrong", "refuses the password"), ("", "wants a password")])
+async def test_a_wrong_password_is_told_in_a_sentence(locked: ValkeyServer, password: str, says: str) -> None:
+    """The sentence names the server, what to set, and no password; waiting does not help, for either kind."""
+    address = dataclasses.replace(locked.address, password=password)
+    for found in await troubles(address):
         assert str(found).startswith(f"Redis at {locked.url} {says}")
         assert "FENNEL_REDIS__PASSWORD" in found.cure
         assert not found.may_pass
@@ -76,13 +80,8 @@ async def test_a_server_without_tls_is_told_so() -> None:
     with socket.create_server(("127.0.0.1", 0)) as plain:
         threading.Thread(target=greet_plainly, args=(plain, 2), daemon=True).start()
         address = RedisAddress.of_url(f"rediss://127.0.0.1:{plain.getsockname()[1]}")
-        with threads_client(address, 5.0) as client, pytest.raises(redis.RedisError) as first:
-            client.ping()
-        async with asyncio_client(address, ONCE) as other:
-            with pytest.raises(redis.RedisError) as second:
-                await other.ping()
-    for caught in (first, second):
-        found = trouble(caught.value, address)
+        found_by_both = await troubles(address)
+    for found in found_by_both:
         assert "does not speak TLS" in found.says
         assert not found.may_pass
 

@@ -22,6 +22,7 @@ from bot.chat_message import ChatMessage
 from bot.platforms.web.posts import Post
 from bot.platforms.wecom import records as wecom
 from bot.platforms.weixin import records as weixin
+from config.environment import CHECKOUT
 from config.settings import DEFAULTS_FILE
 from contract import names
 from contract.answer import Citation, FinalAnswer, Outcome, PartialAnswer
@@ -30,7 +31,7 @@ from contract.turn import Turn
 from contract.why import FoundPassage, Why
 from contract.wire import WIRE_VERSION
 
-FOLDER = Path(__file__).parents[1] / "data" / "wire"
+FOLDER = CHECKOUT / "tests" / "data" / "wire"
 NAMES_FILE, WORDS_FILE, SETTINGS_FILE = "names.json", "words.json", "settings.toml"
 Body = dict[str, Any]
 

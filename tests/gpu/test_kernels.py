@@ -131,7 +131,7 @@ def test_products_of_one_row(fused: Any, inner: int, outer: int) -> None:
 @pytest.mark.parametrize("architecture", ["llama", "qwen2", "qwen3"])
 def test_graphs_change_nothing(fused: Any, architecture: str) -> None:
     """Recorded or not, and whatever the size of batch that a graph was recorded for, the logits are the same."""
-    from tests.workers.engine.local.test_decoders import prompts
+    from tests.workers.engine.local.decoding import prompts
     from tests.workers.engine.tiny_models import random_model
     from workers.engine.local.paged import PagedDecoder
 

@@ -16,6 +16,7 @@ import psutil
 import pytest
 import redis
 
+from config.environment import CHECKOUT
 from contract import names
 from contract.answer import Outcome
 from tests.document_home import QUESTION, add_document
@@ -23,7 +24,6 @@ from tests.valkey import ValkeyServer
 from tests.workers.questions import ask, wait_for_finals
 
 pytestmark = pytest.mark.gpu
-CHECKOUT = Path(__file__).parents[2]
 
 
 def run_python(code: str, timeout_s: float = 120) -> subprocess.CompletedProcess[str]:

@@ -24,8 +24,10 @@ import redis
 from rich.console import Console
 from rich.table import Table
 
+from config.environment import CHECKOUT
 from contract import names
-from tests.chaos.programs import CHECKOUT, Program, Redis, module
+from tests.chaos.programs import Program, Redis, module
+from tests.cli.program import FENNEL
 from tests.fakes.chat import FakeChat
 
 THREADS = 20
@@ -33,7 +35,6 @@ OPEN_AT_MOST = 24
 READY_WITHIN_S = 60.0
 ANSWERED_WITHIN_S = 90.0
 DOCUMENT = "# Tides\n\n## Gauges\n\nThe gauge at the north pier is read every six minutes and calibrated in May.\n"
-FENNEL = [sys.executable, "-c", "from cli.main import main; main()"]
 
 
 class Upgrade:

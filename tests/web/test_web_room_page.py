@@ -9,21 +9,9 @@ from contract.answer import Citation
 from tests.web.conftest import PHONE, Visit, picture
 from tests.web.painting import FIRST_PAINT_MS
 from tests.web.programs import Answering, PageProgram
+from tests.web.talk import ANSWER, QUESTION, SOURCES, say
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-
-QUESTION, ANSWER = "How many days off do I have?", "You have **thirty** days off. [1]"
-SOURCES = (
-    Citation("Holidays › Days", "handbook/holidays.md", "Everybody has 30 days off a year."),
-    Citation("Handbook", "https://docs.example/holidays", "See the calendar."),
-)
-
-
-async def say(page: Page, text: str) -> None:
-    """Write a message and send it by Enter."""
-    await expect(page.locator("body[data-live]")).to_be_attached()
-    await page.fill("#text", text)
-    await page.press("#text", "Enter")
 
 
 async def test_a_question_is_answered_as_it_is_made(visit: Visit, program: PageProgram, answering: Answering) -> None:

@@ -13,7 +13,7 @@ from config.environment import CHECKOUT
 from tests.bot.platforms.web.page import GUEST, OPERATOR
 from tests.web.conftest import PHONE, Visit, come_in, picture
 from tests.web.programs import Answering, PageProgram
-from tests.web.test_web_room_page import ANSWER, QUESTION, SOURCES, say
+from tests.web.talk import ANSWER, QUESTION, SOURCES, say
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -11,7 +11,7 @@ from playwright.async_api import expect
 from config.environment import CHECKOUT
 from tests.web.conftest import Visit, picture
 from tests.web.programs import PageProgram, running
-from tests.web.test_web_room_page import say
+from tests.web.talk import say
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

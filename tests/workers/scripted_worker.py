@@ -15,13 +15,13 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
 import redis
 
+from config.environment import CHECKOUT
 from config.loading import load_settings
 from config.settings import Settings
 from contract.question import Question
@@ -128,7 +128,7 @@ class WorkerProcess:
         arguments = [f"--{key}={value}" for key, value in changes.items()]
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tests.workers.scripted_worker", url, name, *arguments],
-            cwd=Path(__file__).parents[2],
+            cwd=CHECKOUT,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

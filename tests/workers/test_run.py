@@ -15,14 +15,13 @@ import psutil
 import pytest
 import redis
 
+from config.environment import CHECKOUT
 from config.redis_users import Role
 from contract import names
 from contract.answer import FinalAnswer, Outcome, PartialAnswer
 from tests.document_home import QUESTION, add_document
 from tests.valkey import ValkeyServer
 from tests.workers.questions import ask, wait_for_finals
-
-CHECKOUT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")

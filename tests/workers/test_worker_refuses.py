@@ -13,6 +13,7 @@ import pytest
 import redis
 from rq.job import JobStatus
 
+from config.environment import CHECKOUT
 from config.redis_users import Role
 from contract import names
 from contract.answer import Outcome
@@ -109,7 +110,7 @@ def test_an_rq_worker_of_another_kind_fails_with_the_cure(
         [program, *kind, "--burst", "-u", valkey.url, "-S", "json", "questions"],
         check=True,
         capture_output=True,
-        cwd=Path(__file__).parents[2],
+        cwd=CHECKOUT,
     )
 
     assert "start `python -m workers`" in reason(fetch(connection, question.id))

@@ -9,13 +9,14 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from config.environment import CHECKOUT
 from tests.fuzz.target import Reading, Target
 from workers.knowledge.document import DocumentError
 from workers.knowledge.kind import KINDS
 from workers.knowledge.parse import load, parse
 from workers.knowledge.parsing import ParsingLimits, ParsingPool
 
-GOOD = Path(__file__).parents[2] / "data" / "documents" / "good"
+GOOD = CHECKOUT / "tests" / "data" / "documents" / "good"
 MAX_UNPACKED_BYTES = 50_000_000
 MAX_FILE_BYTES = 60_000
 PACKAGES = (".docx", ".pptx", ".xlsx")

@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from config.environment import CHECKOUT
 from tests.workers.engine.conftest import NOTICED_WITHIN_S, MakeSupervisor
 from tests.workers.engine.tiny_models import make_model
 from workers.engine.engine import EngineError
@@ -62,7 +63,7 @@ def start_worker(tmp_path: Path, how: str, settings: str = "") -> subprocess.Pop
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
+        env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
         start_new_session=True,
     )
 

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from config.environment import CHECKOUT
 from tests.workers.knowledge.stores import EMBEDDER, document, texts, with_words
 from workers.knowledge.base import DEFAULT_BASE
 from workers.knowledge.stores.embedded import EmbeddedStore
 from workers.knowledge.stores.sqlite_file import SCHEMA_VERSION
 
-FOLDER = Path(__file__).parents[2] / "data" / "index"
+FOLDER = CHECKOUT / "tests" / "data" / "index"
 
 
 def kept(version: int, folder: Path) -> Path:

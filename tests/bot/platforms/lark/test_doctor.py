@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bot.platforms.lark import doctor
 from bot.platforms.lark.api import LarkApi
+from config.environment import CHECKOUT
 from config.loading import load_settings
 from contract.finding import Finding
 from tests.bot.platforms.lark.conftest import lark_settings
@@ -91,7 +91,7 @@ async def test_each_permission_that_is_missing_is_named(fake: FakeLark, lacking:
 @pytest.mark.parametrize("page", ["lark.md", "lark.zh.md"])
 def test_the_docs_name_every_permission(page: str) -> None:
     """What doctor asks for, in both languages, is what the steps tell to add."""
-    text = Path(__file__).parents[4].joinpath("docs", page).read_text(encoding="utf-8")
+    text = (CHECKOUT / "docs" / page).read_text(encoding="utf-8")
     for name in (*doctor.NEEDED, *doctor.WORTHWHILE):
         assert f"`{name}`" in text
 

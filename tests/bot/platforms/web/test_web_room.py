@@ -22,9 +22,8 @@ from bot.platforms.web import chat, posts
 from contract import names
 from contract.answer import Citation, FinalAnswer, Outcome
 from contract.question import Question
-from tests.bot.conftest import MakeSettings
+from tests.bot.conftest import MakeSettings, everything
 from tests.bot.platforms.web.page import GUEST, OPERATOR, WITHIN_S, OpenPage, open_page, quick_hash, say
-from tests.bot.test_forgetting import everything
 
 EVIL = "<script>document.title='evil'</script><img src=x onerror=alert(1)>"
 

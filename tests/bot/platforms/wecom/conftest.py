@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
+import redis.asyncio
 
 from bot.platforms.wecom.answer import AnswerTimes
 from bot.platforms.wecom.callback import CallbackSettings, WeComCallback
@@ -17,6 +18,8 @@ from bot.platforms.wecom.long_connection import Limits, WeComLongConnection
 from bot.platforms.wecom.pace import Rate
 from bot.reply_slot import AtStep, go_on
 from config.settings import Settings
+from contract.question import Question
+from tests.bot.answering import take
 from tests.bot.conftest import running_bot, until
 from tests.fakes.wecom import FakeWeCom, OpenPoints, ShownMessage, rules
 
@@ -95,6 +98,14 @@ async def say(fake: FakeWeCom, text: str = "怎么部署？", **event: Any) -> s
     event.setdefault("chatid", GROUP)
     told = await asyncio.to_thread(lambda: fake.say(text, **event))
     return str(told["msgid"])
+
+
+async def asked(fake: FakeWeCom, client: redis.asyncio.Redis) -> Question:
+    """Somebody asks in the group; the question in a worker's hand, as soon as the chat shows that we think."""
+    message_id = await say(fake)
+    await when(fake, lambda: fake.replies_to(message_id))
+    question: Question = await until(lambda: take(client))
+    return question
 
 
 async def when(fake: FakeWeCom, look: Callable[[], Any], timeout_s: float = 10) -> Any:

@@ -11,7 +11,18 @@ from contract.answer import FinalAnswer, Outcome
 from tests.bot.answering import answering, echo, finish, publish, take
 from tests.bot.conftest import MakeSettings, until
 from tests.bot.crashing import STEPS, crash_at, is_growing_or_dead, nothing_is_open
-from tests.bot.platforms.wecom.conftest import GROUP, THINKING, USER, MakeFake, answered, linked_bot, pushed, say, when
+from tests.bot.platforms.wecom.conftest import (
+    GROUP,
+    THINKING,
+    USER,
+    MakeFake,
+    answered,
+    asked,
+    linked_bot,
+    pushed,
+    say,
+    when,
+)
 from tests.fakes.wecom import FakeWeCom
 from tests.valkey import ValkeyServer
 
@@ -97,12 +108,10 @@ async def test_an_end_whose_acknowledgement_is_lost_is_shown_once(
 ) -> None:
     """The end is shown although its answer never came, or it never arrived: one bubble, never a second message."""
     async with linked_bot(fake, make_settings()):
-        message_id = await say(fake)
-        await when(fake, lambda: fake.replies_to(message_id))
-        question = await until(lambda: take(redis_client))
+        question = await asked(fake, redis_client)
         fake.fail("aibot_respond_msg", fault)
         await finish(redis_client, echo(question))
-        shown = await answered(fake, message_id)
+        shown = await answered(fake, question.message_id)
         await until(lambda: nothing_is_open(redis_client, "wecom"))
     assert shown.content.startswith("You asked")
     assert len(fake.bot_messages(GROUP)) == 1
@@ -127,16 +136,14 @@ async def test_a_late_answer_to_an_earlier_frame_is_not_taken_for_the_ends(
 ) -> None:
     """Answers name only the req_id: after one that was missed, the end is confirmed by a second answer."""
     async with linked_bot(fake, make_settings()):
-        message_id = await say(fake)
-        await when(fake, lambda: fake.replies_to(message_id))
-        question = await until(lambda: take(redis_client))
+        question = await asked(fake, redis_client)
         # 25 s on the platform's clock are 1.25 s: the next frame has gone out by then, and gets no answer of its own.
         fake.fail("aibot_respond_msg", "slow", delay_s=25)
         await publish(redis_client, question, "先装")
-        await when(fake, lambda: fake.replies_to(message_id)[0].content == "先装")
+        await when(fake, lambda: fake.replies_to(question.message_id)[0].content == "先装")
         fake.fail("aibot_respond_msg", "drop")
         await finish(redis_client, echo(question))
-        shown = await answered(fake, message_id)
+        shown = await answered(fake, question.message_id)
     assert shown.content.startswith("You asked")
     assert len(fake.bot_messages(GROUP)) == 1
 

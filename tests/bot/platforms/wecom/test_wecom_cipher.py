@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 
 from bot.platform import PlatformError
 from bot.platforms.wecom import create
 from bot.platforms.wecom.crypto import CallbackCipher, ForgedError
+from config.environment import CHECKOUT
 from tests.bot.conftest import MakeSettings
 from tests.fakes.wecom import crypto
 
-VECTORS = json.loads((Path(__file__).parents[3] / "data" / "wecom_crypto_vectors.json").read_text())
+VECTORS = json.loads((CHECKOUT / "tests" / "data" / "wecom_crypto_vectors.json").read_text())
 
 
 @pytest.mark.parametrize("vector", VECTORS["vectors"], ids=lambda vector: vector["name"])

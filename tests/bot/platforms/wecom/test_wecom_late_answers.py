@@ -16,7 +16,7 @@ from contract.answer import FinalAnswer, Outcome
 from tests.bot.answering import echo, finish, publish, take
 from tests.bot.conftest import MakeSettings, until
 from tests.bot.crashing import Crash, nothing_is_open
-from tests.bot.platforms.wecom.conftest import GROUP, MakeFake, answered, linked_bot, pushed, say, when
+from tests.bot.platforms.wecom.conftest import GROUP, MakeFake, answered, asked, linked_bot, pushed, say
 from tests.fakes.wecom import FakeWeCom
 
 
@@ -51,9 +51,7 @@ async def test_a_stream_that_expired_is_followed_by_the_whole_answer(
 ) -> None:
     """When WeCom takes no refresh any more (846608), the whole answer comes in one new message, unmarked."""
     async with linked_bot(fake, make_settings()):
-        message_id = await say(fake)
-        await when(fake, lambda: fake.replies_to(message_id))
-        question = await until(lambda: take(redis_client))
+        question = await asked(fake, redis_client)
         await asyncio.to_thread(fake.do, "skip", seconds=400)
         await publish(redis_client, question, "先装")
         await finish(redis_client, echo(question))
@@ -69,9 +67,7 @@ async def test_a_req_id_that_is_not_valid_any_more_is_followed_by_a_new_message(
     """Where a req_id dies with its connection (846605), the answer comes in one new message, unmarked."""
     fake = make_fake(req_ids_survive_reconnect=False)
     async with linked_bot(fake, make_settings()):
-        message_id = await say(fake)
-        await when(fake, lambda: fake.replies_to(message_id))
-        question = await until(lambda: take(redis_client))
+        question = await asked(fake, redis_client)
         await asyncio.to_thread(fake.do, "abort")
         await asyncio.to_thread(fake.wait_until_subscribed)
         await finish(redis_client, echo(question))
@@ -85,9 +81,7 @@ async def test_a_question_of_yesterday_is_answered_in_a_new_message(
 ) -> None:
     """A callback may be replied to for 24 hours (846605 behind it): a later answer is pushed, unmarked."""
     async with linked_bot(fake, make_settings()):
-        await say(fake)
-        question = await until(lambda: take(redis_client))
-        await when(fake, lambda: fake.bot_messages(GROUP))
+        question = await asked(fake, redis_client)
         await asyncio.to_thread(fake.do, "skip", seconds=25 * 3600)
         await finish(redis_client, echo(question))
         (answer,) = await pushed(fake)
@@ -100,9 +94,7 @@ async def test_an_end_that_the_stream_does_not_take_comes_in_a_new_message(
 ) -> None:
     """Whatever error WeCom has for a reply that was not shown: the answer is pushed, once and unmarked."""
     async with linked_bot(fake, make_settings()):
-        message_id = await say(fake)
-        await when(fake, lambda: fake.replies_to(message_id))
-        question = await until(lambda: take(redis_client))
+        question = await asked(fake, redis_client)
         fake.fail("aibot_respond_msg", "errcode", errcode=40058)
         await finish(redis_client, echo(question))
         (answer,) = await pushed(fake)
@@ -116,9 +108,7 @@ async def test_an_answer_that_wecom_refuses_for_good_is_given_up(
 ) -> None:
     """Refused in the stream and as a new message (nobody spoke there, the bot was removed): that is written down."""
     async with linked_bot(fake, make_settings()):
-        message_id = await say(fake)
-        await when(fake, lambda: fake.replies_to(message_id))
-        question = await until(lambda: take(redis_client))
+        question = await asked(fake, redis_client)
         fake.fail("aibot_respond_msg", "errcode", errcode=40058)
         fake.fail("aibot_send_msg", "errcode", errcode=86001)
         await finish(redis_client, echo(question))
@@ -133,9 +123,7 @@ async def test_what_can_be_neither_confirmed_nor_repeated_is_marked(
     fake = make_fake(req_ids_survive_reconnect=False)
     marked_before = metrics.sent_again.labels("wecom")._value.get()
     async with linked_bot(fake, make_settings()):
-        message_id = await say(fake)
-        await when(fake, lambda: fake.replies_to(message_id))
-        question = await until(lambda: take(redis_client))
+        question = await asked(fake, redis_client)
         fake.fail("aibot_respond_msg", "abort")
         await finish(redis_client, echo(question))
         (marked,) = await pushed(fake)
@@ -151,9 +139,7 @@ async def test_a_new_message_whose_sending_broke_is_sent_at_most_once_more(
 ) -> None:
     """A pushed answer whose acknowledgement was lost is pushed once more, marked, and not a third time."""
     async with linked_bot(fake, make_settings()):
-        await say(fake)
-        question = await until(lambda: take(redis_client))
-        await when(fake, lambda: fake.bot_messages(GROUP))
+        question = await asked(fake, redis_client)
         await asyncio.to_thread(fake.do, "skip", seconds=400)
         fake.fail("aibot_send_msg", fault)
         await finish(redis_client, echo(question))
@@ -170,9 +156,7 @@ async def test_an_answer_that_is_never_confirmed_is_given_up_after_one_mark(
 ) -> None:
     """Wherever the link breaks a second time, or stays silent: no second marked message, and that is written down."""
     async with linked_bot(fake, make_settings()):
-        await say(fake)
-        question = await until(lambda: take(redis_client))
-        await when(fake, lambda: fake.bot_messages(GROUP))
+        question = await asked(fake, redis_client)
         await asyncio.to_thread(fake.do, "skip", seconds=400)
         fake.fail("aibot_send_msg", fault, times=9)
         await finish(redis_client, echo(question))
@@ -193,9 +177,7 @@ async def test_a_crash_at_a_marked_message_makes_no_second_one(
     """The link breaks at the new message, the process dies at its marked try: the next process sends no third."""
     settings = make_settings()
     async with linked_bot(fake, settings):
-        await say(fake)
-        question = await until(lambda: take(redis_client))
-        await when(fake, lambda: fake.bot_messages(GROUP))
+        question = await asked(fake, redis_client)
     await asyncio.to_thread(fake.do, "skip", seconds=400)
     fake.fail("aibot_send_msg", "abort")
 

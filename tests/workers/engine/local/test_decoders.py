@@ -4,55 +4,14 @@ import logging
 
 import pytest
 import torch
-from transformers import PreTrainedModel
 
-from tests.workers.engine.tiny_models import ARCHITECTURES, random_model
+from tests.workers.engine.local.decoding import NEW_TOKENS, answer, decode, generate, make, prompts, read
+from tests.workers.engine.tiny_models import ARCHITECTURES
 from workers.engine.local.check import choose_decoder
-from workers.engine.local.decoder import Decoder
 from workers.engine.local.serial import SerialDecoder
 from workers.engine.local.slots import SlotDecoder
 
 LENGTHS = [1, 2, 17, 24, 25, 60, 110]
-NEW_TOKENS = 24
-
-
-def make(architecture: str) -> PreTrainedModel:
-    model = random_model(architecture, seed=5)
-    model.generation_config.eos_token_id = None
-    return model
-
-
-def prompts(*lengths: int, seed: int = 0) -> list[list[int]]:
-    random = torch.Generator().manual_seed(seed)
-    return [torch.randint(250, (length,), generator=random).tolist() for length in lengths]
-
-
-def generate(model: PreTrainedModel, prompt: list[int], count: int) -> list[int]:
-    ids = torch.tensor([prompt])
-    output = model.generate(
-        ids,
-        attention_mask=torch.ones_like(ids),
-        max_new_tokens=count,
-        min_new_tokens=count,
-        do_sample=False,
-        pad_token_id=0,
-    )
-    tokens: list[int] = output[0, len(prompt) :].tolist()
-    return tokens
-
-
-def read(decoder: Decoder, prompt: list[int], chunk: int = 1000) -> int:
-    decoder.begin(prompt, NEW_TOKENS)
-    logits: list[torch.Tensor] = []
-    while not logits:
-        count, logits = decoder.prefill(chunk)
-        assert count >= 1
-    return int(logits[0].argmax())
-
-
-def decode(decoder: Decoder, answers: list[list[int]]) -> None:
-    for answer, token in zip(answers, decoder.decode([one[-1] for one in answers]).argmax(-1).tolist(), strict=True):
-        answer.append(token)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -64,10 +23,8 @@ def test_tokens_equal_generate(architecture: str, caplog: pytest.LogCaptureFixtu
         decoder = choose_decoder(model, len(LENGTHS), 200)
     assert decoder.name == ARCHITECTURES[architecture][1]
     assert ("does not fit batched decoding" in caplog.text) == (decoder.name == "serial")
-    answers = [[read(decoder, prompt)] for prompt in prompts(*LENGTHS)]
-    for _ in range(NEW_TOKENS - 1):
-        decode(decoder, answers)
-    assert answers == wanted
+    firsts = [read(decoder, prompt) for prompt in prompts(*LENGTHS)]
+    assert answer(decoder, firsts, NEW_TOKENS) == wanted
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 24, 59])
@@ -78,10 +35,7 @@ def test_reading_in_chunks_changes_nothing(architecture: str, chunk: int) -> Non
     (prompt,) = prompts(60)
     wanted = generate(model, prompt, NEW_TOKENS)
     decoder = SlotDecoder(model, 2, 200)
-    answers = [[read(decoder, prompt, chunk)]]
-    for _ in range(NEW_TOKENS - 1):
-        decode(decoder, answers)
-    assert answers == [wanted]
+    assert answer(decoder, [read(decoder, prompt, chunk)], NEW_TOKENS) == [wanted]
 
 
 @pytest.mark.parametrize("architecture", ["llama", "gemma3-window", "gemma2-softcap"])
@@ -109,8 +63,8 @@ def test_rows_that_come_and_go(architecture: str) -> None:
                 running[row] = running[-1]
                 running.pop()
     assert decoder.rows == 0
-    for number, answer in answers.items():
-        assert answer == wanted[number][: len(answer)]
+    for number, made in answers.items():
+        assert made == wanted[number][: len(made)]
 
 
 def test_a_common_beginning_is_read_once() -> None:
@@ -138,10 +92,7 @@ def test_a_prompt_given_up_while_read() -> None:
     decoder.begin(shared + first, NEW_TOKENS)
     assert decoder.prefill(20) == (20, [])
     decoder.give_up(0)
-    answers = [[read(decoder, shared + second)]]
-    for _ in range(NEW_TOKENS - 1):
-        decode(decoder, answers)
-    assert answers == [wanted]
+    assert answer(decoder, [read(decoder, shared + second)], NEW_TOKENS) == [wanted]
 
 
 def test_a_released_slot_is_cleared() -> None:
@@ -156,10 +107,7 @@ def test_a_released_slot_is_cleared() -> None:
             keys[0, :, :90] = float("nan")
             values[0, :, :90] = float("inf")
     decoder.release(0)
-    answers = [[read(decoder, prompt)]]
-    for _ in range(NEW_TOKENS - 1):
-        decode(decoder, answers)
-    assert answers == [wanted]
+    assert answer(decoder, [read(decoder, prompt)], NEW_TOKENS) == [wanted]
 
 
 def test_memory_grows_with_what_comes(monkeypatch: pytest.MonkeyPatch) -> None:

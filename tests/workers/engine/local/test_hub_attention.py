@@ -13,8 +13,7 @@ import huggingface_hub.constants
 import pytest
 
 from tests.workers.engine.local import plain_kernels
-from tests.workers.engine.local.test_decoders import NEW_TOKENS, generate, make, prompts
-from tests.workers.engine.local.test_paged import answer, read
+from tests.workers.engine.local.decoding import NEW_TOKENS, answer, generate, make, prompts, read
 from workers.engine.local import check, hub_attention
 from workers.engine.local.hub_attention import find_flash_attention, with_hub_attention
 from workers.engine.local.paged import PagedDecoder

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.workers.engine.local import plain_kernels
-from tests.workers.engine.local.test_decoders import NEW_TOKENS, generate, make, prompts
+from tests.workers.engine.local.decoding import NEW_TOKENS, answer, generate, make, prompts, read, read_on
 from tests.workers.engine.tiny_models import ARCHITECTURES
 from workers.engine.local.dense import CLASSES, DenseModel
 from workers.engine.local.paged import PagedDecoder
@@ -17,27 +17,6 @@ FITTING = ("llama", "llama-tied-one-key-head", "qwen2", "qwen3")
 
 def paged(architecture: str, slots: int = 8, pages: int = 200) -> PagedDecoder:
     return PagedDecoder(make(architecture), slots, 200, pages, plain_kernels)
-
-
-def read(decoder: PagedDecoder, prompt: list[int], chunk: int = 1000) -> int:
-    assert decoder.begin(prompt, NEW_TOKENS)
-    return read_on(decoder, chunk)
-
-
-def read_on(decoder: PagedDecoder, chunk: int = 1000) -> int:
-    logits: list[torch.Tensor] = []
-    while not logits:
-        logits = decoder.prefill(chunk)[1]
-    return int(logits[0].argmax())
-
-
-def answer(decoder: PagedDecoder, firsts: list[int], count: int) -> list[list[int]]:
-    answers = [[first] for first in firsts]
-    for _ in range(count - 1):
-        logits = decoder.decode([one[-1] for one in answers])
-        for one, token in zip(answers, logits.argmax(-1).tolist(), strict=True):
-            one.append(token)
-    return answers
 
 
 @pytest.mark.parametrize("architecture", FITTING)

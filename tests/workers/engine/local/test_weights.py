@@ -9,13 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from config.environment import CHECKOUT
 from tests.workers.engine.conftest import engine_settings, request
 from tests.workers.engine.tiny_models import make_fp8_model, make_gguf, make_model
 from workers.engine.engine import ModelError
 from workers.engine.engines.transformers import TransformersEngine
 from workers.engine.local.weights import find_weights, weights_here
-
-CHECKOUT = Path(__file__).parents[4]
 
 
 @pytest.fixture
