@@ -25,6 +25,7 @@ class InboxError(FennelError):
 
 
 REPLICAS_WITHIN_MS = 5_000
+_IS_KNOWN = "return redis.call('EXISTS', KEYS[1])"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,12 @@ class Inbox:
             return Question.if_readable(await self._redis.get(names.question_key(question_id)))
         except RedisError as error:
             raise InboxError(f"Redis does not answer: {error}") from error
+
+    async def confirm(self, question_id: str) -> None:
+        """Return when the replicas have this question, which Redis knew just now. Raises InboxError."""
+        # Asked again in the step that waits for them: a server that has taken over since may not know it.
+        if self._replicas and not await self._run((_IS_KNOWN, 1, [names.question_key(question_id)])):
+            raise InboxError("Redis has lost the question")
 
     async def _run(self, call: scripts.ScriptCall) -> Any:
         try:

@@ -103,6 +103,8 @@ class Reception:
         admission = await self.admissions.ask(tidy, _question_id(tidy), in_doubt=in_doubt, is_free=is_free)
         if admission.is_known:
             metrics.accepted.labels(tidy.platform, "duplicate").inc()
+            # It comes again where its first delivery did not end well, as where no replica had its question yet.
+            await self.inbox.confirm(_question_id(tidy))
             return
         if admission.short:
             metrics.limited.labels(tidy.platform, admission.short).inc()
@@ -138,6 +140,8 @@ class Reception:
             await self._receive_new_text(message)
             # The message may have come in meanwhile: then this was a duplicate, and the question reads as it did.
             first = await self.inbox.known(_question_id(message))
+        else:
+            await self.inbox.confirm(first.id)
         if first is not None and time.time() - first.accepted_at_s <= EDIT_WITHIN_S:
             decision = self.intake.decide(message, Facts(time.time(), thread_is_ours=True))
             if isinstance(decision, Question) and decision.text != first.text:

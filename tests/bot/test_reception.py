@@ -12,12 +12,14 @@ import pytest
 import redis
 import redis.asyncio
 
+from bot import inbox
 from bot.assembly import make_reception
 from bot.chat_event import FeedbackGiven, MessageDeleted, MessageEdited
 from bot.chat_message import ChatMessage
 from bot.delivery import Delivery
 from bot.feedback import Feedback
 from bot.history import History
+from bot.inbox import InboxError
 from bot.lock import AccountLock
 from bot.reception import Reception
 from bot.redis_link import patient_client, plain_client
@@ -173,3 +175,21 @@ async def test_feedback_is_kept(reception: Reception, connection: redis.Redis) -
     (key,) = connection.zrange(names.FEEDBACK_KEY, 0, -1)
     kept = Feedback.from_wire(connection.get(key))  # type: ignore[arg-type]
     assert (kept.question_id, kept.by, kept.verdict, kept.at_s, kept.final) == (ID, "u-bob", "good", 13.5, "")
+
+
+@pytest.mark.parametrize("is_edit", [False, True], ids=["the message", "an edit of it"])
+async def test_what_comes_again_is_not_acknowledged_before_the_replicas_have_its_question(
+    valkey: ValkeyServer, make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch, is_edit: bool
+) -> None:
+    """A question whose replica was away stays in Redis, and its event comes again: known, and no safer than before."""
+    monkeypatch.setattr(inbox, "REPLICAS_WITHIN_MS", 50)
+    async with patient_client(valkey.address) as client, plain_client(valkey.address) as reader:
+        delivery = Delivery(
+            ChatPlatform("http://127.0.0.1:1"), client, reader, AccountLock(client, "chat", "test"), interval_s=1
+        )
+        settings = make_settings(redis={"replicas": 1})
+        one = make_reception(settings, client, "test", delivery, History(client, 1))
+        for event in (written(), MessageEdited(written()) if is_edit else written()):
+            with pytest.raises(InboxError, match="0 of 1 replicas of Redis have it"):
+                await one.receive(event)
+        assert await client.llen(names.QUEUE_KEY) == 1

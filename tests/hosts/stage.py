@@ -121,6 +121,10 @@ class Stage:
         self.asked += ids
         return ids
 
+    def all_come_again(self) -> bool:
+        """Whether each message that is not acknowledged was delivered a second time, and so seen to once."""
+        return all(event.deliveries > 1 for events in list(self.chat.threads.values()) for event in list(events))
+
     def wait_for_ends(self, count: int, timeout_s: float = 300.0) -> None:
         """Return when so many questions have their end in the chat. Raises TimeoutError."""
         try:

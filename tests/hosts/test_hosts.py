@@ -6,9 +6,11 @@ import time
 from pathlib import Path
 
 import pytest
+from rq.executions import WORKER_EXECUTIONS_KEY_TEMPLATE
 
 from config.redis_clients import threads_client
 from tests.hosts.certificates import Authority
+from tests.hosts.network import Host
 from tests.hosts.servers import PASSWORD, RedisHost
 from tests.hosts.stage import LEASE_S, Stage
 from tests.waiting import until
@@ -54,11 +56,12 @@ def test_a_worker_host_is_cut_off_in_the_middle_of_answers_and_comes_back(stage:
     """What it had in hand is answered by the other one; back again, it answers too; nothing is answered twice."""
     server = stage.redis("redis-b")
     server.start()
-    few = server.settings | {"FENNEL_WORKER__MAX_IN_FLIGHT": "2"}  # so that it has some in hand when it is cut off
+    few = server.settings | {"FENNEL_WORKER__MAX_IN_FLIGHT": "2"}  # so that some are left for later
     lost, other = (stage.worker(name, few, answer_s=1.0) for name in ("worker-c", "worker-d"))
     stage.bot("bot-a", server.settings)
     stage.ask(questions)
-    until(lambda: answers(stage.log(lost)) > 0)
+    # One of the two has just been begun then, in the place of one that was answered.
+    until(lambda: answers(stage.log(lost)) > 0 and in_hand(server, lost) == 2)
     lost.cut()
     time.sleep(3 * float(LEASE_S))
     lost.mend()
@@ -96,6 +99,13 @@ def test_a_bot_host_is_replaced(stage: Stage, questions: int) -> None:
 def answers(log: Path) -> int:
     """How many questions a worker has answered."""
     return log.read_text().count("answered")
+
+
+def in_hand(server: RedisHost, worker: Host) -> int:
+    """How many questions the host's worker has in hand."""
+    with threads_client(server.address, 5.0) as client:
+        keys = client.scan_iter(WORKER_EXECUTIONS_KEY_TEMPLATE.format(f"*{worker.name}*"))
+        return sum(int(client.scard(key)) for key in keys)
 
 
 def taken_back(server: RedisHost) -> int:
