@@ -15,6 +15,9 @@ from tests.hosts.servers import PASSWORD, RedisHost
 from tests.hosts.stage import LEASE_S, Stage
 from tests.waiting import until
 
+FEW_AT_ONCE = {"FENNEL_WORKER__MAX_IN_FLIGHT": "2"}
+"""So that one worker does not take all questions."""
+
 pytestmark = [pytest.mark.hosts, pytest.mark.timeout(900)]
 
 
@@ -22,8 +25,10 @@ def test_answers_come_over_four_hosts(stage: Stage, questions: int) -> None:
     """Bot, Redis with TLS and a password, and two workers, each on its own host: both answer; no log has the secret."""
     server = stage.redis("redis-b")
     server.start()
-    workers = [stage.worker(name, server.settings, answer_s=0.1) for name in ("worker-c", "worker-d")]
+    few = server.settings | FEW_AT_ONCE
+    workers = [stage.worker(name, few, answer_s=0.1) for name in ("worker-c", "worker-d")]
     stage.bot("bot-a", server.settings)
+    until(lambda: all("the worker takes questions" in stage.log(host).read_text() for host in workers))
     stage.ask(questions)
     stage.wait_for_ends(questions)
     stage.check_once()
@@ -56,7 +61,7 @@ def test_a_worker_host_is_cut_off_in_the_middle_of_answers_and_comes_back(stage:
     """What it had in hand is answered by the other one; back again, it answers too; nothing is answered twice."""
     server = stage.redis("redis-b")
     server.start()
-    few = server.settings | {"FENNEL_WORKER__MAX_IN_FLIGHT": "2"}  # so that some are left for later
+    few = server.settings | FEW_AT_ONCE
     lost, other = (stage.worker(name, few, answer_s=1.0) for name in ("worker-c", "worker-d"))
     stage.bot("bot-a", server.settings)
     stage.ask(questions)
