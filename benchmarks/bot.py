@@ -29,6 +29,7 @@ from benchmarks.bot_streaming import Streaming, stream_answers
 from benchmarks.report import print_table, write_results
 from bot.chat_message import ChatMessage
 from bot.intake import Facts, Intake, IntakeLimits
+from tests.limits import NO_LIMITS
 from tests.valkey import ValkeyServer
 
 PLATFORMS = ("lark", "slack", "wecom")
@@ -61,9 +62,7 @@ def program(command: list[str], load: ChatLoad, server: ValkeyServer) -> Iterato
             "FENNEL_HOME": home,
             "FENNEL_REDIS__URL": server.url,
             "FENNEL_QUEUE__MAX_QUEUED": "1000000",
-            "FENNEL_LIMITS__PERSON_QUESTIONS": "0",
-            "FENNEL_LIMITS__GROUP_QUESTIONS": "0",
-            "FENNEL_LIMITS__OVERALL_QUESTIONS": "0",
+            **NO_LIMITS,
             **load.environment(),
         }
         started_s = time.monotonic()

@@ -28,6 +28,7 @@ from config.redis_users import USERS_FOLDER
 from tests.chaos.programs import Kill, Program, Redis, module
 from tests.document_home import add_document
 from tests.fakes.chat import FakeChat
+from tests.limits import NO_LIMITS
 
 THREADS = 40
 OPEN_AT_MOST = 48
@@ -73,9 +74,7 @@ class Chaos:
             "FENNEL_REDIS__URL": self._redis.server.url,
             "FENNEL_REDIS__ROLES": "true",
             "FENNEL_ENGINE__KIND": "echo",
-            "FENNEL_LIMITS__PERSON_QUESTIONS": "0",
-            "FENNEL_LIMITS__GROUP_QUESTIONS": "0",
-            "FENNEL_LIMITS__OVERALL_QUESTIONS": "0",
+            **NO_LIMITS,
             "FENNEL_WORKER__LEASE_S": "3",
             "FENNEL_WORKER__DRAIN_S": "2",
             "FENNEL_LOG__LEVEL": "warning",

@@ -15,6 +15,7 @@ from tests.fakes.chat import FakeChat
 from tests.hosts.certificates import Authority
 from tests.hosts.network import Host, Network
 from tests.hosts.servers import RedisHost, Watched
+from tests.limits import NO_LIMITS
 
 THREADS = 20
 LEASE_S = "4"
@@ -87,9 +88,7 @@ class Stage:
         environment = {
             "FENNEL_HOME": str(home),
             "FENNEL_ENGINE__KIND": "echo",
-            "FENNEL_LIMITS__PERSON_QUESTIONS": "0",
-            "FENNEL_LIMITS__GROUP_QUESTIONS": "0",
-            "FENNEL_LIMITS__OVERALL_QUESTIONS": "0",
+            **NO_LIMITS,
             "FENNEL_WORKER__LEASE_S": LEASE_S,
             "FENNEL_WORKER__DRAIN_S": "2",
             "PYTHONUNBUFFERED": "1",

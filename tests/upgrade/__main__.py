@@ -29,6 +29,7 @@ from contract import names
 from tests.chaos.programs import Program, Redis, module
 from tests.cli.program import FENNEL
 from tests.fakes.chat import FakeChat
+from tests.limits import NO_LIMITS
 
 THREADS = 20
 OPEN_AT_MOST = 24
@@ -50,9 +51,7 @@ class Upgrade:
             "FENNEL_HOME": str(folder),
             "FENNEL_REDIS__URL": self._redis.server.url,
             "FENNEL_ENGINE__KIND": "echo",
-            "FENNEL_LIMITS__PERSON_QUESTIONS": "0",
-            "FENNEL_LIMITS__GROUP_QUESTIONS": "0",
-            "FENNEL_LIMITS__OVERALL_QUESTIONS": "0",
+            **NO_LIMITS,
             "FENNEL_WORKER__DRAIN_S": "1",
             "FENNEL_LOG__LEVEL": "warning",
         }
