@@ -17,7 +17,8 @@ from rq import Queue
 from rq.serializers import JSONSerializer
 
 from config.redis_address import RedisAddress
-from config.redis_clients import KEEPALIVE, asyncio_client, threads_client, trouble
+from config.redis_clients import KEEPALIVE, asyncio_client, threads_client
+from config.redis_trouble import trouble
 from tests.config.sentinel import PASSWORD, Watched
 from tests.waiting import until
 
