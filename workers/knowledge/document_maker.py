@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -78,14 +79,18 @@ class DocumentMaker:
         read = read_file(file, self._max_file_mb)
         return self._fingerprint(file, read.content), _state(file, read)
 
-    def make(self, files: Sequence[DocumentFile]) -> list[MadeDocument]:
-        """The files' documents, in order.
+    def make(self, files: Sequence[DocumentFile], given_up: threading.Event) -> list[MadeDocument]:
+        """The files' documents, in order; none where the run is given up meanwhile, so that nobody waits for long.
 
         One step is done for all files before the next one: code that has just run is in the processor's caches, and
         an embedding throws everything out of them.
         """
         cuts = [self._cut_or_reason(file) for file in files]
-        made = [one if isinstance(one, str) else self._embedded(one) for one in cuts]
+        made: list[_Cut | str] = []
+        for one in cuts:
+            if given_up.is_set():
+                return []
+            made.append(one if isinstance(one, str) else self._embedded(one))
         return [
             MadeDocument(file, None, one) if isinstance(one, str) else self._finished(file, one)
             for file, one in zip(files, made, strict=True)

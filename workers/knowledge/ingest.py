@@ -7,6 +7,7 @@ reading where only its time is another, parsing and embedding where its content 
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -151,11 +152,12 @@ class Ingest:
         """The documents in the files, made on several threads, in the order in which they are done."""
         batches = _batches(files)
         done: SimpleQueue[Future[list[MadeDocument]]] = SimpleQueue()
+        given_up = threading.Event()
         in_hand = 0
-        with _executor(self._threads) as executor:
+        with _executor(self._threads, given_up) as executor:
             while True:
                 for batch in islice(batches, _BATCHES_A_THREAD * self._threads - in_hand):
-                    executor.submit(self._maker.make, batch).add_done_callback(done.put)
+                    executor.submit(self._maker.make, batch, given_up).add_done_callback(done.put)
                     in_hand += 1
                 if not in_hand:
                     return
@@ -191,12 +193,13 @@ def _batches(files: Sequence[DocumentFile]) -> Iterator[list[DocumentFile]]:
 
 
 @contextmanager
-def _executor(threads: int) -> Iterator[ThreadPoolExecutor]:
-    """Threads of which, when something goes wrong, none begins another file."""
+def _executor(threads: int, given_up: threading.Event) -> Iterator[ThreadPoolExecutor]:
+    """Threads of which, when something goes wrong, none embeds another file."""
     executor = ThreadPoolExecutor(threads, thread_name_prefix="ingest")
     try:
         yield executor
     finally:
+        given_up.set()
         executor.shutdown(cancel_futures=True)
 
 
