@@ -237,13 +237,13 @@ class ChatCommands:
         place, name = asked.here.place, asked.command.argument
         async with self._redis.pipeline(transaction=True) as step:
             if name in _USUAL or name == DEFAULT_BASE:
-                step.hdel(names.BINDINGS_KEY, place)
+                step.hdel(names.bindings_key(), place)
             elif name:
-                step.hset(names.BINDINGS_KEY, place, json.dumps([name], ensure_ascii=False))
+                step.hset(names.bindings_key(), place, json.dumps([name], ensure_ascii=False))
             if name:
-                step.incr(names.BINDINGS_CHANGES_KEY)
+                step.incr(names.bindings_changes_key())
                 await step.execute()
-        bound = await self._redis.hget(names.BINDINGS_KEY, place)
+        bound = await self._redis.hget(names.bindings_key(), place)
         if bound is None:
             return asked.say("kb_default")
         return asked.say("kb_bound", name=", ".join(json.loads(bound)))

@@ -37,7 +37,7 @@ PASSING = (
     names.partials_stream("*"),
     names.thread_key("*"),
     names.waiting_key("*"),
-    names.THREADS_KEY,
+    names.threads_key(),
     names.overheard_key("*"),
     names.overheard_due_key("*"),
     names.bot_lock_key("*", "*"),

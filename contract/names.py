@@ -39,8 +39,9 @@ def waiting_key(conversation: str) -> str:
     return f"fennel:waiting:{conversation}"
 
 
-THREADS_KEY = "fennel:threads"
-"""Set: the conversations that have questions waiting behind one another."""
+def threads_key() -> str:
+    """Set: the conversations that have questions waiting behind one another."""
+    return "fennel:threads"
 
 
 def turns_key(conversation: str) -> str:
@@ -111,12 +112,14 @@ def called_key(conversation: str) -> str:
     return f"fennel:called:{conversation}"
 
 
-BINDINGS_KEY = "fennel:bindings"
-"""Hash: the knowledge bases that a channel may see, in JSON, by channel; the others see the default one."""
+def bindings_key() -> str:
+    """Hash: the knowledge bases that a channel may see, in JSON, by channel; the others see the default one."""
+    return "fennel:bindings"
 
 
-BINDINGS_CHANGES_KEY = "fennel:bindings-changes"
-"""Counts the changes of the bindings: a Redis that counts less than it did has lost its data."""
+def bindings_changes_key() -> str:
+    """Counts the changes of the bindings: a Redis that counts less than it did has lost its data."""
+    return "fennel:bindings-changes"
 
 
 def channel_key(place: str) -> str:

@@ -37,7 +37,7 @@ def _thread_keys(conversation: str) -> list[str]:
         names.waiting_key(conversation),
         names.QUEUE_KEY,
         names.DEFERRED_KEY,
-        names.THREADS_KEY,
+        names.threads_key(),
     ]
 
 
@@ -56,7 +56,7 @@ def accept(question: Question, job_fields: Mapping[str, object], max_queued: int
         names.thread_key(conversation),
         names.waiting_key(conversation),
         names.DEFERRED_KEY,
-        names.THREADS_KEY,
+        names.threads_key(),
         *_open_keys(question),
     ]
     arguments: list[object] = [

@@ -77,7 +77,7 @@ class Reaper:
             if composite not in own:
                 self.take_back(composite, expired_before_s=now)
         self._return_intermediate()
-        for raw in self._connection.smembers(names.THREADS_KEY):
+        for raw in self._connection.smembers(names.threads_key()):
             script, key_count, parts = scripts.unblock(_text(raw))
             self._connection.eval(script, key_count, *parts)
 

@@ -119,7 +119,7 @@ def test_a_base_that_is_not_there_shows_nothing(
 @pytest.mark.parametrize("written", [b"rubbish", b"[]", b"[1]", b'"hr"', b"null"])
 def test_a_binding_that_cannot_be_read_shows_nothing(connection: redis.Redis, written: bytes) -> None:
     """Nobody guesses what a channel may see: the question fails with words."""
-    connection.hset(names.BINDINGS_KEY, "slack:T1:C1", written)
+    connection.hset(names.bindings_key(), "slack:T1:C1", written)
     with pytest.raises(KnowledgeError, match=r"the binding of slack:T1:C1 cannot be read"):
         Bindings(connection).bases_of("slack:T1:C1")
 

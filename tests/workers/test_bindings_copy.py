@@ -83,7 +83,7 @@ def test_of_two_hosts_the_one_that_knows_more_puts_back_more(connection: redis.R
 
 def test_bindings_of_a_release_that_did_not_count_are_copied_too(connection: redis.Redis, tmp_path: Path) -> None:
     """They count as one change."""
-    connection.hset(names.BINDINGS_KEY, CHANNEL, '["hr"]')
+    connection.hset(names.bindings_key(), CHANNEL, '["hr"]')
     of_a_worker(connection, tmp_path).bases_of(CHANNEL)
     connection.flushall()
 

@@ -49,28 +49,28 @@ class Bindings:
         if not kept:
             raise KnowledgeError("a channel is bound to one base at least")
         with self._connection.pipeline() as step:
-            step.hset(names.BINDINGS_KEY, channel, json.dumps(kept, ensure_ascii=False))
-            step.incr(names.BINDINGS_CHANGES_KEY)
+            step.hset(names.bindings_key(), channel, json.dumps(kept, ensure_ascii=False))
+            step.incr(names.bindings_changes_key())
             step.execute()
 
     def unbind(self, channel: str) -> bool:
         """Let a channel see the default base again; False where it was not bound."""
         with self._connection.pipeline() as step:
-            step.hdel(names.BINDINGS_KEY, channel)
-            step.incr(names.BINDINGS_CHANGES_KEY)
+            step.hdel(names.bindings_key(), channel)
+            step.incr(names.bindings_changes_key())
             return bool(step.execute()[0])
 
     def _look(self, channel: str) -> tuple[int, bytes | str | None]:
         """How many changes there were, and what the channel is bound to."""
         with self._connection.pipeline() as step:
-            step.get(names.BINDINGS_CHANGES_KEY)
-            step.hget(names.BINDINGS_KEY, channel)
+            step.get(names.bindings_changes_key())
+            step.hget(names.bindings_key(), channel)
             counted, said = step.execute()
         return int(counted or 0), said
 
     def all(self) -> dict[str, tuple[str, ...]]:
         """Every bound channel with its bases, by name."""
-        found = self._connection.hgetall(names.BINDINGS_KEY)
+        found = self._connection.hgetall(names.bindings_key())
         channels = sorted(
             (channel if isinstance(channel, str) else channel.decode(), said) for channel, said in found.items()
         )

@@ -46,7 +46,7 @@ class BindingsCopy:
 
     def meet(self, connection: redis.Redis, counted: int) -> None:
         """Redis has counted so many changes: make the copy anew, or put back what Redis has lost."""
-        keys = (names.BINDINGS_KEY, names.BINDINGS_CHANGES_KEY)
+        keys = (names.bindings_key(), names.bindings_changes_key())
         with self._lock:
             if counted < self.changes and self._bindings:
                 parts = [part for pair in self._bindings.items() for part in pair]

@@ -99,5 +99,5 @@ async def test_limit_and_kb_are_shown_to_everybody(scene: Scene) -> None:
     assert await scene.hear("limit 3", ANN, room) == phrase("en", "admins_only")
     assert await scene.hear("kb", ANN, room) == phrase("en", "kb_default")
     assert await scene.hear("kb HR", BOSS, room) == phrase("en", "kb_bound", name="HR")
-    assert await scene.client.hget(names.BINDINGS_KEY, scene.stage.key(room)) == '["HR"]'
+    assert await scene.client.hget(names.bindings_key(), scene.stage.key(room)) == '["HR"]'
     assert await scene.hear("kb default", BOSS, room) == phrase("en", "kb_default")
