@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from aiohttp.tracing import Trace
 
 GIVE_UP_MS = round(1000 * LEASE_S * MARGIN)
-"""Before an account changes hands: a call is begun only with so much of the lease left (`AccountLock.check`)."""
+"""Before an account changes hands: a call is begun only with so much of the lease left (`AccountLock.check`).
+
+More than three seconds, for which the kernel keeps what waits for a neighbour's address, whoever has given it up.
+"""
 CONNECT_SHARE = 0.6
 """How much of that time a call may wait for its connection; what is left is for its bytes to be confirmed."""
 

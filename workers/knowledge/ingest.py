@@ -58,7 +58,7 @@ class Ingest:
     """Adds files to a knowledge base. `parse_file` is the parsing pool's where the files may be strangers'.
 
     `draft` keeps what was made of the files until all of them are in the store, so that a run after one that was
-    interrupted goes on there. `threads` is how many work on files; by default one more than there are cores.
+    interrupted goes on there. `threads` is how many work on files; by default one for each core.
     """
 
     def __init__(
@@ -76,8 +76,7 @@ class Ingest:
         self._store = store
         self._base = base
         self._maker = DocumentMaker(embedder, max_file_mb, passage_tokens, parse_file, draft)
-        # One more than cores: one of them waits for the parsing process or for Python's lock.
-        self._threads = threads or len(os.sched_getaffinity(0)) + 1
+        self._threads = threads or len(os.sched_getaffinity(0))
 
     def add(self, file: DocumentFile) -> FileResult:
         """Add a file, or take it anew where it has changed. Raises KnowledgeError where the store is at fault."""
