@@ -65,7 +65,8 @@ def test_a_worker_that_does_not_come_up_stops_the_roll(stage: Stage) -> None:
 def test_a_roll_that_is_broken_off_leaves_no_program_stopped(stage: Stage) -> None:
     """After Ctrl-C each program runs, and a second roll beside another one is refused."""
     rolling = subprocess.Popen(
-        [str(BIN / "fennel"), "restart", "--rolling"],
+        # Whoever started the tests in the background has them ignore Ctrl-C, and their children too.
+        ["env", "--default-signal=INT", str(BIN / "fennel"), "restart", "--rolling"],
         cwd=stage.home.folder,
         env=stage.home.environment(),
         stderr=subprocess.PIPE,
